@@ -1,0 +1,1 @@
+//! ONNX models to native code with Cranelift: compile, JIT-run, snapshot.

@@ -1,0 +1,557 @@
+//! Every operation of the Graph IR. The meaning of each is the evaluator's (`ir::eval`); the names and the attribute
+//! conventions follow ONNX, with opset differences already settled by the frontend.
+//!
+//! Integer attributes that ONNX passes as tensors are [`Ints`]: either known (possibly symbolic) or still an input.
+
+use super::ty::{Dim, Halo};
+use brolga_runtime::DType;
+
+/// A list of integers: known, or the content of an input.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Ints {
+    /// Known, possibly symbolic.
+    Known(Vec<Dim>),
+    /// Content of the i64 or i32 tensor at this input position.
+    Input(usize),
+}
+
+/// Geometry of a sliding window over `n` spatial dimensions; each list has `n` entries. Padding is already resolved
+/// (`auto_pad` is not here) except that a symbolic extent leaves [`AutoPad`].
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Window {
+    /// Extent of the window. Convolutions repeat their weight's.
+    pub kernel: Vec<usize>,
+    /// Step.
+    pub stride: Vec<usize>,
+    /// Spacing of the taps.
+    pub dilation: Vec<usize>,
+    /// Padding before each dimension; negative crops.
+    pub pad_begin: Vec<i64>,
+    /// Padding after each dimension; negative crops.
+    pub pad_end: Vec<i64>,
+    /// How to pad when the extents are known.
+    pub auto_pad: AutoPad,
+}
+
+/// ONNX `auto_pad`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum AutoPad {
+    /// As `pad_begin` and `pad_end` say.
+    #[default]
+    Explicit,
+    /// Output is input / stride rounded up, odd padding at the end.
+    SameUpper,
+    /// The same, odd padding at the beginning.
+    SameLower,
+}
+
+/// One-operand float functions. Parameters are f32 bits held as f32 (compared by bits).
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[allow(missing_docs)]
+pub enum UnaryOp {
+    Abs,
+    Neg,
+    Floor,
+    Ceil,
+    /// To nearest, ties to even.
+    Round,
+    Sign,
+    Sqrt,
+    Reciprocal,
+    Exp,
+    Log,
+    Erf,
+    Sin,
+    Cos,
+    Tan,
+    Asin,
+    Acos,
+    Atan,
+    Sinh,
+    Cosh,
+    Tanh,
+    Asinh,
+    Acosh,
+    Atanh,
+    Sigmoid,
+    Softplus,
+    Softsign,
+    Relu,
+    /// max(0, min(1, alpha * x + beta))
+    HardSigmoid {
+        alpha: f32,
+        beta: f32,
+    },
+    /// x * max(0, min(1, x / 6 + 0.5))
+    HardSwish,
+    /// x * sigmoid(alpha * x)
+    Silu {
+        alpha: f32,
+    },
+    /// 0.5 * x * (1 + erf(x / sqrt 2))
+    Gelu,
+    /// 0.5 * x * (1 + tanh(sqrt(2 / pi) * (x + 0.044715 * x^3)))
+    GeluTanh,
+    /// x * tanh(softplus(x))
+    Mish,
+    LeakyRelu {
+        alpha: f32,
+    },
+    Elu {
+        alpha: f32,
+    },
+    Celu {
+        alpha: f32,
+    },
+    Selu {
+        alpha: f32,
+        gamma: f32,
+    },
+    ThresholdedRelu {
+        alpha: f32,
+    },
+    /// min(hi, max(lo, x))
+    Clip {
+        lo: f32,
+        hi: f32,
+    },
+    /// Logical not (bool).
+    Not,
+    IsNaN,
+}
+
+/// Two-operand functions with ONNX broadcasting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[allow(missing_docs)]
+pub enum BinaryOp {
+    Add,
+    Sub,
+    Mul,
+    /// Integer division truncates; by zero is an error at run time.
+    Div,
+    /// Remainder with the sign of the divisor (ONNX `Mod`, `fmod = 0`).
+    Mod,
+    /// Remainder with the sign of the dividend (`fmod = 1`).
+    Fmod,
+    Pow,
+    Min,
+    Max,
+    /// x >= 0 ? x : slope * x; the second operand is the slope.
+    PRelu,
+    And,
+    Or,
+    Xor,
+    Equal,
+    Less,
+    LessOrEqual,
+    Greater,
+    GreaterOrEqual,
+}
+
+/// An operand of an [`Expression`] step.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Arg {
+    /// The i-th input of the expression.
+    Input(u32),
+    /// The result of an earlier step.
+    Step(u32),
+    /// A number.
+    Const(f32),
+}
+
+/// One step of an [`Expression`].
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[allow(missing_docs)]
+pub enum Step {
+    Unary(UnaryOp, Arg),
+    Binary(BinaryOp, Arg, Arg),
+}
+
+/// Straight-line f32 arithmetic on elements, single assignment; the last step is the result.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Expression {
+    /// Steps in order.
+    pub steps: Vec<Step>,
+}
+
+/// Kinds of pooling.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[allow(missing_docs)]
+pub enum PoolKind {
+    Max,
+    /// `count_pad`: padding counts as elements (ONNX `count_include_pad`).
+    Average {
+        count_pad: bool,
+    },
+    /// p-norm.
+    Lp {
+        p: u32,
+    },
+}
+
+/// Kinds of reduction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[allow(missing_docs)]
+pub enum ReduceKind {
+    Sum,
+    Mean,
+    Max,
+    Min,
+    Prod,
+    L1,
+    L2,
+    SumSquare,
+    LogSum,
+    LogSumExp,
+}
+
+/// How Pad fills.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[allow(missing_docs)]
+pub enum PadMode {
+    /// With this number (converted to the element type).
+    Constant(f64),
+    Edge,
+    Reflect,
+    Wrap,
+}
+
+/// Interpolation of Resize.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[allow(missing_docs)]
+pub enum ResizeMode {
+    Nearest(Nearest),
+    Linear,
+    Cubic { a: f32, exclude_outside: bool },
+}
+
+/// Rounding of nearest Resize.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[allow(missing_docs)]
+pub enum Nearest {
+    RoundPreferFloor,
+    RoundPreferCeil,
+    Floor,
+    Ceil,
+}
+
+/// Coordinate transformation of Resize.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[allow(missing_docs)]
+pub enum Coordinates {
+    HalfPixel,
+    HalfPixelSymmetric,
+    PytorchHalfPixel,
+    AlignCorners,
+    Asymmetric,
+    /// Resize from opset 10: `x / scale`, and upsample's own rule is `Asymmetric`.
+    TfHalfPixelForNn,
+    /// Region of interest from two further lists in [`ResizeAttrs`].
+    TfCropAndResize {
+        extrapolation: f32,
+    },
+}
+
+/// Attributes of Resize; every list has one entry per dimension of the input.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ResizeAttrs {
+    /// Interpolation.
+    pub mode: ResizeMode,
+    /// Coordinate transformation.
+    pub coordinates: Coordinates,
+    /// Output extents.
+    pub sizes: Ints,
+    /// Scales as the model gives them; `None` means output / input.
+    pub scales: Option<Vec<f32>>,
+    /// Region of interest, begin and end per dimension, for crop-and-resize.
+    pub roi: Option<(Vec<f32>, Vec<f32>)>,
+    /// Low-pass filter when shrinking.
+    pub antialias: bool,
+}
+
+/// An operation. Inputs are listed in brackets; `..` marks the operands that a fused [`Expression`] reads after its input 0.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Op {
+    /// `[x, w, bias?, ..]`: N-d convolution (really correlation), weight `[oc, ic / group, taps..]`.
+    Conv {
+        /// Taps.
+        window: Window,
+        /// Groups.
+        group: usize,
+        /// Whether input 2 is the bias `[oc]`.
+        bias: bool,
+        /// What happens to each element before it is stored; its input 0 is the convolution's result, bias added.
+        epilogue: Expression,
+    },
+    /// `[x, w, bias?, ..]`: transposed convolution, weight `[ic, oc / group, taps..]`.
+    ConvTranspose {
+        /// Taps; padding crops the full result.
+        window: Window,
+        /// Extra extent at the end of each dimension.
+        output_pad: Vec<i64>,
+        /// Groups.
+        group: usize,
+        /// Whether input 2 is the bias.
+        bias: bool,
+        /// As of [`Op::Conv`].
+        epilogue: Expression,
+    },
+    /// `[a, b, bias?, ..]`: numpy `matmul` with broadcast batch dimensions. Rank 1 operands are as in numpy.
+    MatMul {
+        /// Whether the last two dimensions of a are swapped first.
+        trans_a: bool,
+        /// Whether the last two dimensions of b are swapped first.
+        trans_b: bool,
+        /// Whether input 2 is a bias `[n]` added to each row.
+        bias: bool,
+        /// As of [`Op::Conv`].
+        epilogue: Expression,
+    },
+    /// `[x]`: pooling over the dimensions after the first two. Max may have a second output, i64 indices into the flattened input.
+    Pool {
+        /// What.
+        kind: PoolKind,
+        /// Window.
+        window: Window,
+        /// Output extent rounds up.
+        ceil: bool,
+        /// Indices are column-major within a plane (max with two outputs only).
+        column_major: bool,
+    },
+    /// `[x, scale, bias, mean, variance]`: batch normalisation in inference form.
+    BatchNorm {
+        /// Added to the variance.
+        epsilon: f32,
+    },
+    /// `[x, scale, bias]`: over the dimensions after the first two, per sample and channel.
+    InstanceNorm {
+        /// Added to the variance.
+        epsilon: f32,
+    },
+    /// `[x, scale, bias?]`: over the dimensions from `axis` on.
+    LayerNorm {
+        /// First normalised dimension, not negative.
+        axis: usize,
+        /// Added to the variance.
+        epsilon: f32,
+        /// Whether input 2 is there.
+        bias: bool,
+    },
+    /// `[x, scale, bias]`: over groups of channels and the dimensions after them; scale and bias per channel.
+    GroupNorm {
+        /// Number of groups.
+        groups: usize,
+        /// Added to the variance.
+        epsilon: f32,
+    },
+    /// `[x]`: local response normalisation across channels.
+    Lrn {
+        /// Channels in the window.
+        size: usize,
+        /// Scale of the sum.
+        alpha: f32,
+        /// Exponent.
+        beta: f32,
+        /// Added.
+        bias: f32,
+    },
+    /// `[x]`: x / ||x||_p along an axis.
+    LpNorm {
+        /// Dimension.
+        axis: usize,
+        /// 1 or 2.
+        p: u32,
+    },
+    /// `[x]`
+    Unary(UnaryOp),
+    /// `[a, b]`
+    Binary(BinaryOp),
+    /// `[x0, x1, ..]`: a fused chain of element-wise f32 operations, inputs broadcast against each other.
+    Elementwise(Expression),
+    /// `[condition, a, b]`
+    Where,
+    /// `[x]`
+    Cast(DType),
+    /// `[x]`
+    Softmax {
+        /// Dimension, not negative.
+        axis: usize,
+        /// Logarithm of it.
+        log: bool,
+    },
+    /// `[x]`
+    Reduce {
+        /// What.
+        kind: ReduceKind,
+        /// Dimensions, sorted, not negative (all of them for "reduce all").
+        axes: Vec<usize>,
+        /// Whether reduced dimensions stay as 1.
+        keep: bool,
+    },
+    /// `[x]` to i64.
+    ArgReduce {
+        /// Minimum instead of maximum.
+        min: bool,
+        /// Dimension.
+        axis: usize,
+        /// Whether the dimension stays as 1.
+        keep: bool,
+        /// Of equal elements the last.
+        last: bool,
+    },
+    /// `[x]`
+    CumSum {
+        /// Dimension, not negative.
+        axis: usize,
+        /// Without the element itself.
+        exclusive: bool,
+        /// From the end.
+        reverse: bool,
+    },
+    /// `[x0, x1, ...]`
+    Concat {
+        /// Dimension.
+        axis: usize,
+    },
+    /// `[x, (starts), (ends)]`: numpy slicing of the listed axes. Starts and ends are as ONNX gives them (negative counts from
+    /// the end, out of range clamps).
+    Slice {
+        /// Dimensions.
+        axes: Vec<usize>,
+        /// Begins.
+        starts: Ints,
+        /// Ends.
+        ends: Ints,
+        /// Steps, not zero.
+        steps: Vec<i64>,
+    },
+    /// `[x, (pads)]`: `2 * rank` integers, all begins then all ends; negative crops.
+    Pad {
+        /// How.
+        mode: PadMode,
+        /// How much.
+        pads: Ints,
+    },
+    /// `[x, (shape)]`: ONNX rules: -1 is inferred, 0 copies unless `allow_zero`.
+    Reshape {
+        /// Target.
+        shape: Ints,
+        /// Zero means an empty dimension.
+        allow_zero: bool,
+    },
+    /// `[x]`
+    Transpose {
+        /// Output dimension i is input dimension `perm[i]`.
+        perm: Vec<usize>,
+    },
+    /// `[x, (shape)]`: broadcasts both ways.
+    Expand {
+        /// Target.
+        shape: Ints,
+    },
+    /// `[x, (repeats)]`
+    Tile {
+        /// Copies per dimension.
+        repeats: Ints,
+    },
+    /// `[x, index]`: rows along an axis, numpy `take`; negative indices count from the end.
+    Gather {
+        /// Dimension.
+        axis: usize,
+    },
+    /// `[x, index]`
+    GatherElements {
+        /// Dimension.
+        axis: usize,
+    },
+    /// `[x, index]`
+    GatherNd {
+        /// Leading dimensions in common.
+        batch: usize,
+    },
+    /// `[x, index, updates]`
+    ScatterNd {
+        /// How an update meets what is there.
+        reduction: ScatterKind,
+    },
+    /// `[x, index, updates]`
+    ScatterElements {
+        /// Dimension.
+        axis: usize,
+        /// How an update meets what is there.
+        reduction: ScatterKind,
+    },
+    /// `[x, (sizes)]`
+    Resize(ResizeAttrs),
+    /// `[x]`: `[n, c, h, w]` to `[n, c / b^2, h * b, w * b]`; `crd` column-row-depth order.
+    DepthToSpace {
+        /// Block.
+        block: usize,
+        /// CRD instead of DCR.
+        crd: bool,
+    },
+    /// `[x]`: its inverse (DCR).
+    SpaceToDepth {
+        /// Block.
+        block: usize,
+    },
+    /// `[x]` to i64: dimensions `begin..end`.
+    Shape {
+        /// First.
+        begin: usize,
+        /// One past the last.
+        end: usize,
+    },
+    /// `[(shape)]`: a splat.
+    ConstantOfShape {
+        /// Extents.
+        shape: Ints,
+        /// Element type.
+        dtype: DType,
+        /// Value, as f64 for floats and exact for integers below 2^53.
+        value: f64,
+    },
+    /// `[start, limit, delta]`, scalars.
+    Range,
+    /// `[x, k?]`: largest or smallest k along an axis; two outputs.
+    TopK {
+        /// Dimension.
+        axis: usize,
+        /// How many.
+        k: Ints,
+        /// Largest.
+        largest: bool,
+        /// In order.
+        sorted: bool,
+    },
+    /// `[x]`: upper or lower triangle of the last two dimensions.
+    Trilu {
+        /// Upper.
+        upper: bool,
+        /// Diagonal.
+        k: i64,
+    },
+    /// `[index, depth, values]`
+    OneHot {
+        /// Where the new dimension goes.
+        axis: usize,
+    },
+    /// `[x]`: to another layout and halo of the same logical tensor; made by pick-layout only.
+    Reorder {
+        /// 0 for plain, else channels of a block.
+        lanes: u32,
+        /// Zero padding around the planes of the result.
+        halo: Halo,
+    },
+}
+
+/// How a scattered update meets the element that is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[allow(missing_docs)]
+pub enum ScatterKind {
+    Replace,
+    Add,
+    Mul,
+    Max,
+    Min,
+}

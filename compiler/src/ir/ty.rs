@@ -1,0 +1,305 @@
+//! Types of values: element type, shape (numbers or expressions over symbols), and how the elements lie in memory.
+
+use brolga_runtime::DType;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+/// One extent: a number, or an expression over named symbols.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Dim {
+    /// Known now.
+    Const(i64),
+    /// Known when its symbols are bound.
+    Expr(Arc<DimExpr>),
+}
+
+/// An expression over symbols. Division rounds towards minus infinity.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[allow(missing_docs)]
+pub enum DimExpr {
+    Symbol(String),
+    Add(Dim, Dim),
+    Sub(Dim, Dim),
+    Mul(Dim, Dim),
+    Div(Dim, Dim),
+    Mod(Dim, Dim),
+    Min(Dim, Dim),
+    Max(Dim, Dim),
+}
+
+/// Values of symbols.
+pub type Bindings = BTreeMap<String, i64>;
+
+impl Dim {
+    /// A named symbol.
+    pub fn symbol(name: impl Into<String>) -> Dim {
+        Dim::Expr(Arc::new(DimExpr::Symbol(name.into())))
+    }
+
+    /// The number, when it is one.
+    pub fn known(&self) -> Option<i64> {
+        match self {
+            Dim::Const(n) => Some(*n),
+            Dim::Expr(_) => None,
+        }
+    }
+
+    fn combine(a: &Dim, b: &Dim, number: impl Fn(i64, i64) -> Option<i64>, make: impl Fn(Dim, Dim) -> DimExpr) -> Dim {
+        if let (Some(x), Some(y)) = (a.known(), b.known()) {
+            if let Some(n) = number(x, y) {
+                return Dim::Const(n);
+            }
+        }
+        Dim::Expr(Arc::new(make(a.clone(), b.clone())))
+    }
+
+    /// Sum.
+    pub fn add(&self, other: &Dim) -> Dim {
+        match (self, other) {
+            (Dim::Const(0), x) | (x, Dim::Const(0)) => x.clone(),
+            // (e + a) + b and (e - a) + b keep one constant.
+            (Dim::Expr(e), Dim::Const(b)) => match &**e {
+                DimExpr::Add(inner, Dim::Const(a)) => inner.add(&Dim::Const(a.wrapping_add(*b))),
+                DimExpr::Sub(inner, Dim::Const(a)) => inner.add(&Dim::Const(b.wrapping_sub(*a))),
+                _ if *b < 0 => Dim::Expr(Arc::new(DimExpr::Sub(self.clone(), Dim::Const(b.wrapping_neg())))),
+                _ => Dim::Expr(Arc::new(DimExpr::Add(self.clone(), other.clone()))),
+            },
+            _ => Dim::combine(self, other, i64::checked_add, DimExpr::Add),
+        }
+    }
+    /// Difference.
+    pub fn sub(&self, other: &Dim) -> Dim {
+        match other {
+            Dim::Const(n) => self.add(&Dim::Const(n.wrapping_neg())),
+            _ if self == other => Dim::Const(0),
+            _ => Dim::combine(self, other, i64::checked_sub, DimExpr::Sub),
+        }
+    }
+    /// Product.
+    pub fn mul(&self, other: &Dim) -> Dim {
+        match (self, other) {
+            (Dim::Const(1), x) | (x, Dim::Const(1)) => x.clone(),
+            (Dim::Const(0), _) | (_, Dim::Const(0)) => Dim::Const(0),
+            _ => Dim::combine(self, other, i64::checked_mul, DimExpr::Mul),
+        }
+    }
+    /// Quotient, rounded down. A zero divisor stays an expression, which no binding can evaluate.
+    pub fn div(&self, other: &Dim) -> Dim {
+        match (self, other) {
+            (x, Dim::Const(1)) => x.clone(),
+            (Dim::Expr(e), Dim::Const(d)) => match &**e {
+                DimExpr::Mul(x, Dim::Const(m)) | DimExpr::Mul(Dim::Const(m), x) if *d != 0 && m % d == 0 => {
+                    x.mul(&Dim::Const(m / d))
+                }
+                _ => Dim::Expr(Arc::new(DimExpr::Div(self.clone(), other.clone()))),
+            },
+            _ if self == other => Dim::Const(1),
+            _ => Dim::combine(self, other, floor_div, DimExpr::Div),
+        }
+    }
+    /// Quotient, rounded up.
+    pub fn div_ceil(&self, divisor: i64) -> Dim {
+        self.add(&Dim::Const(divisor.saturating_sub(1))).div(&Dim::Const(divisor))
+    }
+    /// Remainder of the division that rounds down.
+    pub fn rem(&self, other: &Dim) -> Dim {
+        Dim::combine(self, other, |a, b| Some(a.wrapping_sub(floor_div(a, b)?.wrapping_mul(b))), DimExpr::Mod)
+    }
+    /// Smaller one.
+    pub fn min(&self, other: &Dim) -> Dim {
+        if self == other { self.clone() } else { Dim::combine(self, other, |a, b| Some(a.min(b)), DimExpr::Min) }
+    }
+    /// Larger one.
+    pub fn max(&self, other: &Dim) -> Dim {
+        if self == other { self.clone() } else { Dim::combine(self, other, |a, b| Some(a.max(b)), DimExpr::Max) }
+    }
+
+    /// The same with symbols replaced; unbound ones stay.
+    pub fn bind(&self, values: &Bindings) -> Dim {
+        let Dim::Expr(e) = self else { return self.clone() };
+        let two = |a: &Dim, b: &Dim, f: fn(&Dim, &Dim) -> Dim| f(&a.bind(values), &b.bind(values));
+        match &**e {
+            DimExpr::Symbol(name) => values.get(name).map_or_else(|| self.clone(), |n| Dim::Const(*n)),
+            DimExpr::Add(a, b) => two(a, b, Dim::add),
+            DimExpr::Sub(a, b) => two(a, b, Dim::sub),
+            DimExpr::Mul(a, b) => two(a, b, Dim::mul),
+            DimExpr::Div(a, b) => two(a, b, Dim::div),
+            DimExpr::Mod(a, b) => two(a, b, Dim::rem),
+            DimExpr::Min(a, b) => two(a, b, Dim::min),
+            DimExpr::Max(a, b) => two(a, b, Dim::max),
+        }
+    }
+
+    /// Names of the symbols it mentions, appended to `names`.
+    pub fn symbols(&self, names: &mut Vec<String>) {
+        let Dim::Expr(e) = self else { return };
+        match &**e {
+            DimExpr::Symbol(name) => {
+                if !names.contains(name) {
+                    names.push(name.clone());
+                }
+            }
+            DimExpr::Add(a, b)
+            | DimExpr::Sub(a, b)
+            | DimExpr::Mul(a, b)
+            | DimExpr::Div(a, b)
+            | DimExpr::Mod(a, b)
+            | DimExpr::Min(a, b)
+            | DimExpr::Max(a, b) => {
+                a.symbols(names);
+                b.symbols(names);
+            }
+        }
+    }
+}
+
+fn floor_div(a: i64, b: i64) -> Option<i64> {
+    if b == 0 { None } else { a.checked_div_euclid(b).map(|q| if b < 0 && q.wrapping_mul(b) != a { q - 1 } else { q }) }
+}
+
+impl From<i64> for Dim {
+    fn from(value: i64) -> Self {
+        Dim::Const(value)
+    }
+}
+impl From<usize> for Dim {
+    fn from(value: usize) -> Self {
+        Dim::Const(i64::try_from(value).unwrap_or(i64::MAX))
+    }
+}
+
+impl fmt::Display for Dim {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Dim::Expr(e) = self else {
+            return match self {
+                Dim::Const(n) => write!(f, "{n}"),
+                Dim::Expr(_) => Ok(()),
+            };
+        };
+        match &**e {
+            // Symbols come from files: anything but a plain word is quoted.
+            DimExpr::Symbol(s) if is_word(s) => f.write_str(s),
+            DimExpr::Symbol(s) => write!(f, "{s:?}"),
+            DimExpr::Add(a, b) => write!(f, "({a} + {b})"),
+            DimExpr::Sub(a, b) => write!(f, "({a} - {b})"),
+            DimExpr::Mul(a, b) => write!(f, "({a} * {b})"),
+            DimExpr::Div(a, b) => write!(f, "({a} / {b})"),
+            DimExpr::Mod(a, b) => write!(f, "({a} % {b})"),
+            DimExpr::Min(a, b) => write!(f, "min({a}, {b})"),
+            DimExpr::Max(a, b) => write!(f, "max({a}, {b})"),
+        }
+    }
+}
+
+/// Whether `text` is a plain word of the text form: a letter or `_`, then letters, digits, `_`.
+pub fn is_word(text: &str) -> bool {
+    let mut chars = text.chars();
+    chars.next().is_some_and(|c| c.is_ascii_alphabetic() || c == '_')
+        && chars.all(|c| c.is_ascii_alphanumeric() || c == '_')
+        && text != "min"
+        && text != "max"
+}
+
+/// Padding that a blocked tensor carries around its two spatial dimensions: rows above and below, columns left and right.
+/// The producer writes zeros there.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Halo {
+    /// Rows above.
+    pub top: u32,
+    /// Columns left.
+    pub left: u32,
+    /// Rows below.
+    pub bottom: u32,
+    /// Columns right.
+    pub right: u32,
+}
+
+/// How the elements of a tensor lie in memory.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Layout {
+    /// Row-major.
+    #[default]
+    Plain,
+    /// Rank 4, `[n][c / lanes][top + h + bottom][left + w + right][lanes]`: channels in blocks of `lanes`, the last block
+    /// filled up with zeros (NCHW16c and its kin).
+    Blocked {
+        /// Channels of a block.
+        lanes: u32,
+        /// Zero padding around each plane.
+        halo: Halo,
+    },
+}
+
+/// Type of a value.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Type {
+    /// Element type.
+    pub dtype: DType,
+    /// Logical shape, whatever the layout: `[n, c, h, w]` for images.
+    pub shape: Vec<Dim>,
+    /// Layout in memory.
+    pub layout: Layout,
+}
+
+impl Type {
+    /// A plain tensor.
+    pub fn new(dtype: DType, shape: Vec<Dim>) -> Type {
+        Type { dtype, shape, layout: Layout::Plain }
+    }
+    /// A plain tensor of known shape.
+    pub fn known(dtype: DType, shape: &[usize]) -> Type {
+        Type::new(dtype, shape.iter().map(|d| Dim::from(*d)).collect())
+    }
+    /// Number of dimensions.
+    pub fn rank(&self) -> usize {
+        self.shape.len()
+    }
+    /// The shape as numbers, when all are known and none is negative.
+    pub fn dims(&self) -> Option<Vec<usize>> {
+        self.shape.iter().map(|d| d.known().and_then(|n| usize::try_from(n).ok())).collect()
+    }
+    /// Number of logical elements, when known and when it fits.
+    pub fn elements(&self) -> Option<usize> {
+        brolga_runtime::element_count(&self.dims()?)
+    }
+    /// Elements in memory, block filling and halo counted.
+    pub fn stored_elements(&self) -> Option<usize> {
+        let dims = self.dims()?;
+        match self.layout {
+            Layout::Plain => brolga_runtime::element_count(&dims),
+            Layout::Blocked { lanes, halo } => {
+                let [n, c, h, w] = dims[..] else { return None };
+                let lanes = lanes as usize;
+                let h = h.checked_add((halo.top + halo.bottom) as usize)?;
+                let w = w.checked_add((halo.left + halo.right) as usize)?;
+                brolga_runtime::element_count(&[n, c.div_ceil(lanes), h, w, lanes])
+            }
+        }
+    }
+    /// Bytes in memory, block filling and halo counted.
+    pub fn stored_bytes(&self) -> Option<usize> {
+        self.stored_elements()?.checked_mul(self.dtype.bytes())
+    }
+    /// The same type with symbols replaced.
+    pub fn bind(&self, values: &Bindings) -> Type {
+        Type { shape: self.shape.iter().map(|d| d.bind(values)).collect(), ..self.clone() }
+    }
+}
+
+impl fmt::Display for Type {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}[", self.dtype)?;
+        for (i, d) in self.shape.iter().enumerate() {
+            write!(f, "{}{d}", if i > 0 { ", " } else { "" })?;
+        }
+        f.write_str("]")?;
+        if let Layout::Blocked { lanes, halo } = self.layout {
+            write!(f, " nchw{lanes}c")?;
+            if halo != Halo::default() {
+                write!(f, " halo {} {} {} {}", halo.top, halo.left, halo.bottom, halo.right)?;
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,1 @@
+//! ONNX to Graph IR: one file per operator family.

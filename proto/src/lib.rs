@@ -1,0 +1,1 @@
+//! ONNX messages, external data and the budgets that bound them.

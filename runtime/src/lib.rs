@@ -1,0 +1,7 @@
+//! Tensors, arena, worker threads, library calls and the Program format; no Cranelift, no ONNX.
+
+mod dtype;
+mod tensor;
+
+pub use dtype::DType;
+pub use tensor::{AlignedBytes, Element, Tensor, TensorError, element_count};

@@ -1,0 +1,1 @@
+//! Snapshots, conformance, differential tests, hostile files, the model zoo.
