@@ -1,9 +1,17 @@
 //! Graph IR: typed values in single-assignment form, numbered by us, over a petgraph graph.
+//!
+//! [`Graph`] holds nodes and values, [`Op`] is the closed set of operations, [`Type`] their types, [`Weight`] the constants,
+//! [`Patch`] the only way to change a graph after import, [`infer`] the typing rules.
 
+mod graph;
+pub mod infer;
 mod op;
+mod patch;
 mod ty;
 mod weight;
 
+pub use graph::*;
 pub use op::*;
+pub use patch::{Patch, PatchError};
 pub use ty::*;
 pub use weight::*;
