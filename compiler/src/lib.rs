@@ -1,4 +1,6 @@
 //! Graph IR, passes, memory plan, Tile IR, kernels and code generation.
 
+#[cfg(feature = "codegen")]
+pub mod codegen;
 pub mod ir;
 pub mod tile;

@@ -12,7 +12,11 @@
 //! `max(a,b)` is `a > b ? a : b` and `min(a,b)` is `a < b ? a : b` (so the second operand wins when either is NaN); `to_int` rounds to
 //! nearest even and saturates (NaN gives i32::MIN, as does everything out of range); reductions halve the vector (lane i with
 //! lane i + L/2, then L/4, ...) and splat the result; `fma` rounds once and exists only where [`Target::fma`] is set
-//! (a `mul_add` elsewhere is a multiply and an add, two roundings). Shift counts are masked to 5 bits.
+//! (a `mul_add` elsewhere is a multiply and an add, two roundings). Shift counts are masked to 5 bits. `scale` multiplies by
+//! 2^(n >> 1), then by 2^(n - (n >> 1)), each power made as the float of bits `(exponent + 127) << 23`. A load of f16 is exact and
+//! quiets a NaN (payload shifted up); a load of bf16 is a shift by 16. A store as f16 or bf16 rounds to nearest even, overflows to
+//! infinity, keeps subnormals; a NaN keeps its sign and the upper bits of its payload and becomes quiet. Which NaN *arithmetic*
+//! gives is not defined; copies, selections, `min` and `max` keep its bits.
 
 /// What a kernel is built for: the lane count and the registers that builders choose their tiles from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
