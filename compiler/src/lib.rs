@@ -3,4 +3,5 @@
 #[cfg(feature = "codegen")]
 pub mod codegen;
 pub mod ir;
+pub mod kernel;
 pub mod tile;
