@@ -1,10 +1,17 @@
 //! Tile IR: kernels as structured vector code, written once and lowered twice.
 //!
-//! [`ir`] is the definition on one screen, [`Builder`] writes it. A kernel prints, verifies, evaluates, and is lowered by
-//! `codegen::clif` (any Cranelift target) or `codegen::wide` (x86-64 AVX2 and AVX-512).
+//! [`Kernel`] is the definition on one screen, [`Builder`] writes it. A kernel prints (`Display`), is verified by `verify`, runs
+//! in the evaluator ([`evaluate`]), and is lowered by `codegen::clif` (any Cranelift target) or `codegen::wide` (x86-64 AVX2
+//! and AVX-512).
 
 mod builder;
+mod eval;
+pub mod index;
 mod ir;
+pub mod lanes;
+mod print;
 
 pub use builder::Builder;
+pub use eval::{Buffer, EvalError, Evaluator, evaluate};
 pub use ir::*;
+pub use print::statement;
