@@ -107,11 +107,11 @@ impl Dim {
         Dim::combine(self, other, |a, b| Some(a.wrapping_sub(floor_div(a, b)?.wrapping_mul(b))), DimExpr::Mod)
     }
     /// Smaller one.
-    pub fn min(&self, other: &Dim) -> Dim {
+    pub fn smaller(&self, other: &Dim) -> Dim {
         if self == other { self.clone() } else { Dim::combine(self, other, |a, b| Some(a.min(b)), DimExpr::Min) }
     }
     /// Larger one.
-    pub fn max(&self, other: &Dim) -> Dim {
+    pub fn larger(&self, other: &Dim) -> Dim {
         if self == other { self.clone() } else { Dim::combine(self, other, |a, b| Some(a.max(b)), DimExpr::Max) }
     }
 
@@ -126,8 +126,8 @@ impl Dim {
             DimExpr::Mul(a, b) => two(a, b, Dim::mul),
             DimExpr::Div(a, b) => two(a, b, Dim::div),
             DimExpr::Mod(a, b) => two(a, b, Dim::rem),
-            DimExpr::Min(a, b) => two(a, b, Dim::min),
-            DimExpr::Max(a, b) => two(a, b, Dim::max),
+            DimExpr::Min(a, b) => two(a, b, Dim::smaller),
+            DimExpr::Max(a, b) => two(a, b, Dim::larger),
         }
     }
 
