@@ -4,4 +4,5 @@
 pub mod codegen;
 pub mod ir;
 pub mod kernel;
+pub mod pass;
 pub mod tile;
