@@ -2,8 +2,11 @@
 
 mod dtype;
 mod level;
+pub mod library;
 mod tensor;
+mod view;
 
 pub use dtype::DType;
 pub use level::{Level, LevelError};
 pub use tensor::{AlignedBytes, Element, Tensor, TensorError, element_count};
+pub use view::{TensorView, TensorViewMut};

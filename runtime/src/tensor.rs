@@ -159,6 +159,10 @@ impl Tensor {
     pub fn bytes_mut(&mut self) -> &mut [u8] {
         &mut self.data
     }
+    /// Shape, and bytes to write.
+    pub(crate) fn parts_mut(&mut self) -> (&[usize], &mut [u8]) {
+        (&self.shape, &mut self.data)
+    }
     /// Its elements, when they are `T`s.
     pub fn as_slice<T: Element>(&self) -> Result<&[T], TensorError> {
         if self.dtype != T::DTYPE {

@@ -5,6 +5,7 @@
 
 use super::ty::{Dim, Halo};
 use brolga_runtime::DType;
+pub use brolga_runtime::library::{BinaryOp, PadMode, ReduceKind, ScatterKind, UnaryOp};
 
 /// A list of integers: known, or the content of an input.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -43,109 +44,6 @@ pub enum AutoPad {
     SameUpper,
     /// The same, odd padding at the beginning.
     SameLower,
-}
-
-/// One-operand float functions. Parameters are f32 bits held as f32 (compared by bits).
-#[derive(Clone, Copy, Debug, PartialEq)]
-#[allow(missing_docs)]
-pub enum UnaryOp {
-    Abs,
-    Neg,
-    Floor,
-    Ceil,
-    /// To nearest, ties to even.
-    Round,
-    Sign,
-    Sqrt,
-    Reciprocal,
-    Exp,
-    Log,
-    Erf,
-    Sin,
-    Cos,
-    Tan,
-    Asin,
-    Acos,
-    Atan,
-    Sinh,
-    Cosh,
-    Tanh,
-    Asinh,
-    Acosh,
-    Atanh,
-    Sigmoid,
-    Softplus,
-    Softsign,
-    Relu,
-    /// max(0, min(1, alpha * x + beta))
-    HardSigmoid {
-        alpha: f32,
-        beta: f32,
-    },
-    /// x * max(0, min(1, x / 6 + 0.5))
-    HardSwish,
-    /// x * sigmoid(alpha * x)
-    Silu {
-        alpha: f32,
-    },
-    /// 0.5 * x * (1 + erf(x / sqrt 2))
-    Gelu,
-    /// 0.5 * x * (1 + tanh(sqrt(2 / pi) * (x + 0.044715 * x^3)))
-    GeluTanh,
-    /// x * tanh(softplus(x))
-    Mish,
-    LeakyRelu {
-        alpha: f32,
-    },
-    Elu {
-        alpha: f32,
-    },
-    Celu {
-        alpha: f32,
-    },
-    Selu {
-        alpha: f32,
-        gamma: f32,
-    },
-    ThresholdedRelu {
-        alpha: f32,
-    },
-    /// min(hi, max(lo, x))
-    Clip {
-        lo: f32,
-        hi: f32,
-    },
-    /// Logical not (bool).
-    Not,
-    IsNaN,
-}
-
-/// Two-operand functions with ONNX broadcasting.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[allow(missing_docs)]
-pub enum BinaryOp {
-    Add,
-    Sub,
-    Mul,
-    /// Integer division truncates; by zero is an error at run time.
-    Div,
-    /// Remainder with the sign of the divisor (ONNX `Mod`, `fmod = 0`).
-    Mod,
-    /// Remainder with the sign of the dividend (`fmod = 1`).
-    Fmod,
-    Pow,
-    Min,
-    Max,
-    /// x >= 0 ? x : slope * x; the second operand is the slope.
-    PRelu,
-    And,
-    Or,
-    Xor,
-    Equal,
-    Less,
-    LessOrEqual,
-    Greater,
-    GreaterOrEqual,
 }
 
 /// An operand of an [`Expression`] step.
@@ -187,33 +85,6 @@ pub enum PoolKind {
     Lp {
         p: u32,
     },
-}
-
-/// Kinds of reduction.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[allow(missing_docs)]
-pub enum ReduceKind {
-    Sum,
-    Mean,
-    Max,
-    Min,
-    Prod,
-    L1,
-    L2,
-    SumSquare,
-    LogSum,
-    LogSumExp,
-}
-
-/// How Pad fills.
-#[derive(Clone, Copy, Debug, PartialEq)]
-#[allow(missing_docs)]
-pub enum PadMode {
-    /// With this number (converted to the element type).
-    Constant(f64),
-    Edge,
-    Reflect,
-    Wrap,
 }
 
 /// Interpolation of Resize.
@@ -543,15 +414,4 @@ pub enum Op {
         /// Zero padding around the planes of the result.
         halo: Halo,
     },
-}
-
-/// How a scattered update meets the element that is there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[allow(missing_docs)]
-pub enum ScatterKind {
-    Replace,
-    Add,
-    Mul,
-    Max,
-    Min,
 }

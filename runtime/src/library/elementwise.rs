@@ -1,0 +1,135 @@
+//! Element-wise functions with broadcasting, selection, conversion.
+
+use super::scalar::{Number, with_type};
+use super::walk::{broadcast_strides, last, rows};
+use super::{BinaryOp, LibraryError, UnaryOp, elements, elements_mut, expect};
+use crate::{DType, TensorView, TensorViewMut};
+
+/// `out = op(x)`.
+pub fn unary(op: UnaryOp, x: &TensorView, out: &mut TensorViewMut) -> Result<(), LibraryError> {
+    expect(x.shape == out.shape, "operand and result of one shape")?;
+    if op == UnaryOp::IsNaN {
+        expect(out.dtype == DType::Bool && x.dtype.is_float(), "a float and a bool result")?;
+        return with_type!(x.dtype, T => {
+            let from = elements::<T>(x)?;
+            for (to, x) in elements_mut::<u8>(out)?.iter_mut().zip(from) {
+                *to = u8::from(x.float().is_nan());
+            }
+            Ok(())
+        });
+    }
+    expect(x.dtype == out.dtype, "operand and result of one type")?;
+    if x.dtype == DType::Bool {
+        expect(op == UnaryOp::Not, "logical not on bool")?;
+        for (to, x) in out.bytes.iter_mut().zip(x.bytes) {
+            *to = u8::from(*x == 0);
+        }
+        return Ok(());
+    }
+    with_type!(x.dtype, T => {
+        let from = elements::<T>(x)?;
+        for (to, x) in elements_mut::<T>(out)?.iter_mut().zip(from) {
+            *to = if T::FLOAT { T::of_float(op.float(x.float())) } else { T::of_int(op.int(x.int())?) };
+        }
+        Ok(())
+    })
+}
+
+/// `out = op(a, b)`, both broadcast to the shape of `out`. The exponent of a power may have another type.
+pub fn binary(op: BinaryOp, a: &TensorView, b: &TensorView, out: &mut TensorViewMut) -> Result<(), LibraryError> {
+    expect(a.dtype == b.dtype || op == BinaryOp::Pow, "operands of one type")?;
+    expect(out.dtype == if op.is_comparison() { DType::Bool } else { a.dtype }, "a result of the operation's type")?;
+    if op == BinaryOp::Pow && a.dtype != b.dtype {
+        return with_type!(a.dtype, A => with_type!(b.dtype, B => power::<A, B>(a, b, out)));
+    }
+    if op.is_comparison() {
+        return with_type!(a.dtype, T => zip::<T, T, u8>(a, b, out, |x, y| {
+            Ok(if T::FLOAT { op.float(x.float(), y.float()) as u8 } else { op.int(x.int(), y.int())? as u8 })
+        }));
+    }
+    with_type!(a.dtype, T => zip::<T, T, T>(a, b, out, |x, y| {
+        Ok(if T::FLOAT { T::of_float(op.float(x.float(), y.float())) } else { T::of_int(op.int(x.int(), y.int())?) })
+    }))
+}
+
+fn power<A: Number, B: Number>(a: &TensorView, b: &TensorView, out: &mut TensorViewMut) -> Result<(), LibraryError> {
+    zip::<A, B, A>(a, b, out, |x, y| {
+        Ok(if A::FLOAT || B::FLOAT {
+            A::of_float(x.float().powf(y.float()))
+        } else {
+            A::of_int(BinaryOp::Pow.int(x.int(), y.int())?)
+        })
+    })
+}
+
+fn zip<A: Number, B: Number, C: Number>(
+    a: &TensorView,
+    b: &TensorView,
+    out: &mut TensorViewMut,
+    f: impl Fn(A, B) -> Result<C, LibraryError>,
+) -> Result<(), LibraryError> {
+    let not_broadcast = || LibraryError::Operands { accepted: "operands that broadcast to the result" };
+    let sa = broadcast_strides(a.shape, out.shape).ok_or_else(not_broadcast)?;
+    let sb = broadcast_strides(b.shape, out.shape).ok_or_else(not_broadcast)?;
+    let (ia, ib) = (last(&sa), last(&sb));
+    let (a, b) = (elements::<A>(a)?, elements::<B>(b)?);
+    let shape = out.shape;
+    let mut to = elements_mut::<C>(out)?.iter_mut();
+    rows(shape, [&sa, &sb], [0, 0], |[mut oa, mut ob], length| {
+        for to in to.by_ref().take(length) {
+            *to = f(a[oa as usize], b[ob as usize])?;
+            oa += ia;
+            ob += ib;
+        }
+        Ok(())
+    })
+}
+
+/// `out = condition ? a : b`, all broadcast to the shape of `out`.
+pub fn select(c: &TensorView, a: &TensorView, b: &TensorView, out: &mut TensorViewMut) -> Result<(), LibraryError> {
+    expect(c.dtype == DType::Bool && a.dtype == b.dtype && a.dtype == out.dtype, "bool and operands of one type")?;
+    let not_broadcast = || LibraryError::Operands { accepted: "operands that broadcast to the result" };
+    let sc = broadcast_strides(c.shape, out.shape).ok_or_else(not_broadcast)?;
+    let sa = broadcast_strides(a.shape, out.shape).ok_or_else(not_broadcast)?;
+    let sb = broadcast_strides(b.shape, out.shape).ok_or_else(not_broadcast)?;
+    let (ic, ia, ib) = (last(&sc), last(&sa), last(&sb));
+    let width = out.dtype.bytes();
+    expect(width > 0, "numbers and bool")?;
+    let shape = out.shape;
+    let mut to = out.bytes.chunks_exact_mut(width);
+    rows(shape, [&sc, &sa, &sb], [0; 3], |[mut oc, mut oa, mut ob], length| {
+        for to in to.by_ref().take(length) {
+            let (from, at) = if c.bytes[oc as usize] != 0 { (a.bytes, oa) } else { (b.bytes, ob) };
+            to.copy_from_slice(&from[at as usize * width..][..width]);
+            oc += ic;
+            oa += ia;
+            ob += ib;
+        }
+        Ok(())
+    })
+}
+
+/// Conversion to the type of `out`: floats to integers truncate and saturate, integers wrap, bool is "not zero".
+pub fn cast(x: &TensorView, out: &mut TensorViewMut) -> Result<(), LibraryError> {
+    expect(x.shape == out.shape, "operand and result of one shape")?;
+    if x.dtype == out.dtype {
+        out.bytes.copy_from_slice(x.bytes);
+        return Ok(());
+    }
+    if out.dtype == DType::Bool {
+        return with_type!(x.dtype, T => {
+            let from = elements::<T>(x)?;
+            for (to, x) in out.bytes.iter_mut().zip(from) {
+                *to = u8::from(x.float() != 0.0);
+            }
+            Ok(())
+        });
+    }
+    with_type!(x.dtype, A => with_type!(out.dtype, B => {
+        let from = elements::<A>(x)?;
+        for (to, x) in elements_mut::<B>(out)?.iter_mut().zip(from) {
+            *to = if A::FLOAT { B::of_float(x.float()) } else { B::of_int(x.int()) };
+        }
+        Ok(())
+    }))
+}

@@ -1,0 +1,218 @@
+//! Reductions, running sums, positions of extremes, the largest k.
+
+use super::scalar::{Number, with_type};
+use super::walk::{around, rows, strides};
+use super::{LibraryError, ReduceKind, elements, elements_mut, expect};
+use crate::{DType, TensorView, TensorViewMut};
+
+/// Reduces the listed dimensions. `out` holds one element per index of the others, in order; whether reduced dimensions stay
+/// in its shape as 1 does not matter.
+pub fn reduce(kind: ReduceKind, axes: &[usize], x: &TensorView, out: &mut TensorViewMut) -> Result<(), LibraryError> {
+    let rank = x.shape.len();
+    expect(axes.iter().all(|a| *a < rank), "axes of the operand")?;
+    expect(x.dtype == out.dtype, "operand and result of one type")?;
+    let (kept, gone): (Vec<usize>, Vec<usize>) = (0..rank).partition(|i| !axes.contains(i));
+    let extent = |dims: &[usize]| dims.iter().map(|i| x.shape[*i]).collect::<Vec<_>>();
+    let all = strides(x.shape);
+    let stride = |dims: &[usize]| dims.iter().map(|i| all[*i] as isize).collect::<Vec<_>>();
+    let (outer, inner) = (extent(&kept), extent(&gone));
+    expect(outer.iter().product::<usize>() == out.len(), "a result of the kept extents")?;
+    let (outer_stride, inner_stride) = (stride(&kept), stride(&gone));
+    with_type!(x.dtype, T => {
+        let x = elements::<T>(x)?;
+        let mut to = elements_mut::<T>(out)?.iter_mut();
+        let step = outer_stride.last().copied().unwrap_or(0);
+        rows(&outer, [&outer_stride], [0], |[mut at], length| {
+            for to in to.by_ref().take(length) {
+                *to = one::<T>(kind, x, &inner, &inner_stride, at)?;
+                at += step;
+            }
+            Ok(())
+        })
+    })
+}
+
+fn one<T: Number>(
+    kind: ReduceKind,
+    x: &[T],
+    extent: &[usize],
+    strides: &[isize],
+    begin: isize,
+) -> Result<T, LibraryError> {
+    let step = strides.last().copied().unwrap_or(0);
+    let each = |f: &mut dyn FnMut(T)| {
+        rows::<1, LibraryError>(extent, [strides], [begin], |[mut at], length| {
+            for _ in 0..length {
+                f(x[at as usize]);
+                at += step;
+            }
+            Ok(())
+        })
+    };
+    if T::FLOAT { one_float(kind, &each).map(T::of_float) } else { one_int(kind, &each).map(T::of_int) }
+}
+
+type Each<'a, T> = &'a dyn Fn(&mut dyn FnMut(T)) -> Result<(), LibraryError>;
+
+fn one_float<T: Number>(kind: ReduceKind, each: Each<T>) -> Result<f64, LibraryError> {
+    let (mut sum, mut count, mut high, mut low, mut product) = (0f64, 0u64, f64::NEG_INFINITY, f64::INFINITY, 1f64);
+    let mut nan = false;
+    each(&mut |x| {
+        let x = x.float();
+        count += 1;
+        nan |= x.is_nan();
+        high = high.max(x);
+        low = low.min(x);
+        match kind {
+            ReduceKind::Prod => product *= x,
+            ReduceKind::L1 => sum += x.abs(),
+            ReduceKind::L2 | ReduceKind::SumSquare => sum += x * x,
+            _ => sum += x,
+        }
+    })?;
+    Ok(match kind {
+        ReduceKind::Max | ReduceKind::Min if nan => f64::NAN,
+        ReduceKind::Sum | ReduceKind::L1 | ReduceKind::SumSquare => sum,
+        ReduceKind::Mean => sum / count as f64,
+        ReduceKind::Max => high,
+        ReduceKind::Min => low,
+        ReduceKind::Prod => product,
+        ReduceKind::L2 => sum.sqrt(),
+        ReduceKind::LogSum => sum.ln(),
+        ReduceKind::LogSumExp if !high.is_finite() => high,
+        ReduceKind::LogSumExp => {
+            let mut total = 0f64;
+            each(&mut |x| total += (x.float() - high).exp())?;
+            high + total.ln()
+        }
+    })
+}
+
+fn one_int<T: Number>(kind: ReduceKind, each: Each<T>) -> Result<i128, LibraryError> {
+    let (mut sum, mut count, mut high, mut low, mut product) = (0i128, 0i128, None::<i128>, None::<i128>, 1i128);
+    each(&mut |x| {
+        let x = x.int();
+        count += 1;
+        high = Some(high.map_or(x, |h| h.max(x)));
+        low = Some(low.map_or(x, |l| l.min(x)));
+        match kind {
+            ReduceKind::Prod => product = product.wrapping_mul(x),
+            ReduceKind::L1 => sum += x.abs(),
+            ReduceKind::L2 | ReduceKind::SumSquare => sum = sum.wrapping_add(x.wrapping_mul(x)),
+            _ => sum += x,
+        }
+    })?;
+    let empty = LibraryError::Operands { accepted: "at least one element" };
+    Ok(match kind {
+        ReduceKind::Sum | ReduceKind::L1 | ReduceKind::SumSquare => sum,
+        ReduceKind::Mean if count == 0 => return Err(empty),
+        ReduceKind::Mean => sum / count,
+        ReduceKind::Max => high.ok_or(empty)?,
+        ReduceKind::Min => low.ok_or(empty)?,
+        ReduceKind::Prod => product,
+        ReduceKind::L2 => (sum as f64).sqrt() as i128,
+        ReduceKind::LogSum => (sum as f64).ln() as i128,
+        ReduceKind::LogSumExp => {
+            let mut total = 0f64;
+            each(&mut |x| total += x.float().exp())?;
+            total.ln() as i128
+        }
+    })
+}
+
+/// Positions (i64) of the largest or smallest elements along an axis; `last` takes the last of equal ones.
+pub fn arg_reduce(
+    min: bool,
+    axis: usize,
+    last: bool,
+    x: &TensorView,
+    out: &mut TensorViewMut,
+) -> Result<(), LibraryError> {
+    let (outer, extent, inner) =
+        around(x.shape, axis).ok_or(LibraryError::Operands { accepted: "an axis of the operand" })?;
+    expect(out.dtype == DType::I64 && out.len() == outer * inner && (extent > 0 || out.is_empty()), "an i64 result")?;
+    with_type!(x.dtype, T => {
+        let x = elements::<T>(x)?;
+        for (i, to) in elements_mut::<i64>(out)?.iter_mut().enumerate() {
+            let at = |k: usize| x[(i / inner * extent + k) * inner + i % inner];
+            let mut best = 0;
+            for k in 1..extent {
+                let order = at(k).partial_cmp(&at(best));
+                let better = if min { std::cmp::Ordering::Less } else { std::cmp::Ordering::Greater };
+                if order == Some(better) || (last && order == Some(std::cmp::Ordering::Equal)) {
+                    best = k;
+                }
+            }
+            *to = best as i64;
+        }
+        Ok(())
+    })
+}
+
+/// Running sums along an axis.
+pub fn cum_sum(
+    axis: usize,
+    exclusive: bool,
+    reverse: bool,
+    x: &TensorView,
+    out: &mut TensorViewMut,
+) -> Result<(), LibraryError> {
+    let (outer, extent, inner) =
+        around(x.shape, axis).ok_or(LibraryError::Operands { accepted: "an axis of the operand" })?;
+    expect(x.dtype == out.dtype && x.shape == out.shape, "a result of the operand's type")?;
+    with_type!(x.dtype, T => {
+        let x = elements::<T>(x)?;
+        let to = elements_mut::<T>(out)?;
+        for i in 0..outer * inner {
+            let (mut whole, mut float) = (0i128, 0f64);
+            for step in 0..extent {
+                let k = if reverse { extent - 1 - step } else { step };
+                let at = (i / inner * extent + k) * inner + i % inner;
+                let before = if T::FLOAT { T::of_float(float) } else { T::of_int(whole) };
+                if T::FLOAT { float += x[at].float() } else { whole += x[at].int() }
+                to[at] = match (exclusive, T::FLOAT) {
+                    (true, _) => before,
+                    (false, true) => T::of_float(float),
+                    (false, false) => T::of_int(whole),
+                };
+            }
+        }
+        Ok(())
+    })
+}
+
+/// The largest or smallest elements along an axis, in order, and their positions (i64); how many, the results' shape says.
+/// Of equal elements the first comes first. NaN counts as larger than every number.
+pub fn top_k(
+    axis: usize,
+    largest: bool,
+    x: &TensorView,
+    values: &mut TensorViewMut,
+    positions: &mut TensorViewMut,
+) -> Result<(), LibraryError> {
+    let wrong = LibraryError::Operands { accepted: "results of the operand's shape but for the axis" };
+    let (outer, extent, inner) = around(x.shape, axis).ok_or_else(|| wrong.clone())?;
+    let (same, k, after) = around(values.shape, axis).ok_or_else(|| wrong.clone())?;
+    let fits = (same, after) == (outer, inner) && k <= extent && positions.shape == values.shape;
+    expect(fits && values.dtype == x.dtype && positions.dtype == DType::I64, "results of the operand's shape and i64")?;
+    with_type!(x.dtype, T => {
+        let x = elements::<T>(x)?;
+        let (values, positions) = (elements_mut::<T>(values)?, elements_mut::<i64>(positions)?);
+        let mut order: Vec<usize> = Vec::with_capacity(extent);
+        for i in 0..outer * inner {
+            let at = |k: usize| x[(i / inner * extent + k) * inner + i % inner];
+            order.clear();
+            order.extend(0..extent);
+            order.sort_by(|a, b| {
+                let (a, b) = if largest { (at(*b), at(*a)) } else { (at(*a), at(*b)) };
+                if T::FLOAT { a.float().total_cmp(&b.float()) } else { a.int().cmp(&b.int()) }
+            });
+            for (n, from) in order.iter().take(k).enumerate() {
+                let to = (i / inner * k + n) * inner + i % inner;
+                values[to] = at(*from);
+                positions[to] = *from as i64;
+            }
+        }
+        Ok(())
+    })
+}

@@ -1,0 +1,207 @@
+//! Library calls on small cases worked out by hand, and the text form of every call.
+
+use super::*;
+use crate::Tensor;
+
+fn f32s(shape: &[usize], x: &[f32]) -> Tensor {
+    Tensor::from_slice(shape, x).unwrap()
+}
+fn i64s(shape: &[usize], x: &[i64]) -> Tensor {
+    Tensor::from_slice(shape, x).unwrap()
+}
+fn run(call: Call, inputs: &[&Tensor], dtype: DType, shape: &[usize]) -> Result<Tensor, LibraryError> {
+    let mut out = Tensor::zeros(dtype, shape).unwrap();
+    let views: Vec<TensorView> = inputs.iter().map(|t| t.view()).collect();
+    call.run(&views, &mut [out.view_mut()])?;
+    Ok(out)
+}
+fn ints(call: Call, inputs: &[&Tensor], shape: &[usize]) -> Vec<i64> {
+    run(call, inputs, DType::I64, shape).unwrap().as_slice::<i64>().unwrap().to_vec()
+}
+fn floats(call: Call, inputs: &[&Tensor], shape: &[usize]) -> Vec<f32> {
+    run(call, inputs, DType::F32, shape).unwrap().as_slice::<f32>().unwrap().to_vec()
+}
+
+#[test]
+fn integer_arithmetic() {
+    let (a, b) = (i64s(&[4], &[7, -7, 7, -7]), i64s(&[4], &[2, 2, -2, -2]));
+    let go = |op| ints(Call::Binary(op), &[&a, &b], &[4]);
+    assert_eq!(go(BinaryOp::Div), [3, -3, -3, 3]);
+    assert_eq!(go(BinaryOp::Mod), [1, 1, -1, -1]);
+    assert_eq!(go(BinaryOp::Fmod), [1, -1, 1, -1]);
+    let big = i64s(&[1], &[i64::MAX]);
+    assert_eq!(ints(Call::Binary(BinaryOp::Add), &[&big, &i64s(&[], &[1])], &[1]), [i64::MIN]);
+    assert_eq!(ints(Call::Binary(BinaryOp::Mul), &[&big, &big], &[1]), [1]);
+    assert_eq!(
+        ints(Call::Binary(BinaryOp::Pow), &[&i64s(&[2], &[-3, 2]), &i64s(&[2], &[3, 62])], &[2]),
+        [-27, 1 << 62]
+    );
+    let zero = run(Call::Binary(BinaryOp::Div), &[&a, &i64s(&[], &[0])], DType::I64, &[4]);
+    assert_eq!(zero.unwrap_err(), LibraryError::DivisionByZero);
+    let less = run(Call::Binary(BinaryOp::Less), &[&a, &b], DType::Bool, &[4]).unwrap();
+    assert_eq!(less.bytes(), [0, 1, 0, 1]);
+}
+
+#[test]
+fn broadcasting_and_selection() {
+    let (a, b) = (f32s(&[2, 1], &[1., 2.]), f32s(&[3], &[10., 20., 30.]));
+    assert_eq!(floats(Call::Binary(BinaryOp::Add), &[&a, &b], &[2, 3]), [11., 21., 31., 12., 22., 32.]);
+    let c = Tensor::from_bools(&[2, 1], &[true, false]).unwrap();
+    assert_eq!(floats(Call::Where, &[&c, &a, &b], &[2, 3]), [1., 1., 1., 10., 20., 30.]);
+    assert!(run(Call::Binary(BinaryOp::Add), &[&f32s(&[2], &[1., 2.]), &b], DType::F32, &[3]).is_err());
+}
+
+#[test]
+fn conversions() {
+    let x = f32s(&[5], &[1.9, -1.9, 300.0, f32::NAN, -0.0]);
+    let u8s = run(Call::Cast, &[&x], DType::U8, &[5]).unwrap();
+    assert_eq!(u8s.bytes(), [1, 0, 255, 0, 0]);
+    assert_eq!(ints(Call::Cast, &[&x], &[5]), [1, -1, 300, 0, 0]);
+    assert_eq!(run(Call::Cast, &[&x], DType::Bool, &[5]).unwrap().bytes(), [1, 1, 1, 1, 0]);
+    let wide = run(Call::Cast, &[&i64s(&[2], &[257, -1])], DType::U8, &[2]).unwrap();
+    assert_eq!(wide.bytes(), [1, 255]);
+    // One rounding, not two: through f64 this would become 2^60 exactly.
+    let odd = i64s(&[1], &[(1 << 60) + (1 << 36) + 1]);
+    assert_eq!(floats(Call::Cast, &[&odd], &[1]), [((1i64 << 60) + (1 << 37)) as f32]);
+}
+
+#[test]
+fn reductions() {
+    let x = f32s(&[2, 3], &[1., 2., 3., 4., 5., 6.]);
+    let go = |kind, axes: &[usize], shape: &[usize]| floats(Call::Reduce { kind, axes: axes.to_vec() }, &[&x], shape);
+    assert_eq!(go(ReduceKind::Sum, &[0], &[3]), [5., 7., 9.]);
+    assert_eq!(go(ReduceKind::Mean, &[1], &[2, 1]), [2., 5.]);
+    assert_eq!(go(ReduceKind::Max, &[0, 1], &[]), [6.]);
+    assert_eq!(go(ReduceKind::Prod, &[], &[2, 3]), [1., 2., 3., 4., 5., 6.]);
+    assert_eq!(go(ReduceKind::L2, &[1], &[2]), [14f32.sqrt(), 77f32.sqrt()]);
+    let lse = go(ReduceKind::LogSumExp, &[1], &[2])[0];
+    assert!((lse - 3.407_606).abs() < 1e-6, "{lse}");
+    let arg = |min, last| ints(Call::ArgReduce { min, axis: 1, last }, &[&i64s(&[2, 3], &[1, 5, 5, 2, 2, 9])], &[2]);
+    assert_eq!((arg(false, false), arg(false, true), arg(true, true)), (vec![1, 2], vec![2, 2], vec![0, 1]));
+    let sums =
+        |exclusive, reverse| ints(Call::CumSum { axis: 0, exclusive, reverse }, &[&i64s(&[3], &[1, 2, 3])], &[3]);
+    assert_eq!(
+        (sums(false, false), sums(true, false), sums(false, true)),
+        (vec![1, 3, 6], vec![0, 1, 3], vec![6, 5, 3])
+    );
+}
+
+#[test]
+fn top_k_takes_the_first_of_equals() {
+    let x = f32s(&[1, 5], &[1., 4., 4., -2., 3.]);
+    let (mut v, mut p) = (Tensor::zeros(DType::F32, &[1, 3]).unwrap(), Tensor::zeros(DType::I64, &[1, 3]).unwrap());
+    Call::TopK { axis: 1, largest: true }.run(&[x.view()], &mut [v.view_mut(), p.view_mut()]).unwrap();
+    assert_eq!(v.as_slice::<f32>().unwrap(), [4., 4., 3.]);
+    assert_eq!(p.as_slice::<i64>().unwrap(), [1, 2, 4]);
+}
+
+#[test]
+fn indexing() {
+    let x = i64s(&[3, 2], &[0, 1, 10, 11, 20, 21]);
+    assert_eq!(ints(Call::Gather { axis: 0 }, &[&x, &i64s(&[2], &[-1, 0])], &[2, 2]), [20, 21, 0, 1]);
+    assert_eq!(ints(Call::Gather { axis: 1 }, &[&x, &i64s(&[], &[1])], &[3]), [1, 11, 21]);
+    let bad = run(Call::Gather { axis: 0 }, &[&x, &i64s(&[], &[3])], DType::I64, &[2]);
+    assert_eq!(bad.unwrap_err(), LibraryError::Index { index: 3, extent: 3 });
+    assert_eq!(ints(Call::GatherElements { axis: 0 }, &[&x, &i64s(&[1, 2], &[2, 1])], &[1, 2]), [20, 11]);
+    assert_eq!(ints(Call::GatherNd { batch: 0 }, &[&x, &i64s(&[2, 2], &[0, 1, 2, 0])], &[2]), [1, 20]);
+    assert_eq!(ints(Call::GatherNd { batch: 1 }, &[&x, &i64s(&[3, 1], &[1, 0, 1])], &[3]), [1, 10, 21]);
+    let updates = i64s(&[2, 2], &[5, 6, 7, 8]);
+    let index = i64s(&[2, 1], &[1, 1]);
+    let go = |kind| ints(Call::ScatterNd { kind }, &[&x, &index, &updates], &[3, 2]);
+    assert_eq!(go(ScatterKind::Replace), [0, 1, 7, 8, 20, 21]);
+    assert_eq!(go(ScatterKind::Add), [0, 1, 22, 25, 20, 21]);
+    let scattered = ints(
+        Call::ScatterElements { axis: 1, kind: ScatterKind::Replace },
+        &[&x, &i64s(&[1, 1], &[-1]), &i64s(&[1, 1], &[9])],
+        &[3, 2],
+    );
+    assert_eq!(scattered, [0, 9, 10, 11, 20, 21]);
+    let hot = floats(Call::OneHot { axis: 1 }, &[&i64s(&[2], &[-1, 1]), &f32s(&[2], &[0., 1.])], &[2, 3]);
+    assert_eq!(hot, [0., 0., 1., 0., 1., 0.]);
+}
+
+#[test]
+fn moving() {
+    let x = i64s(&[2, 3], &[1, 2, 3, 4, 5, 6]);
+    assert_eq!(ints(Call::Transpose { perm: vec![1, 0] }, &[&x], &[3, 2]), [1, 4, 2, 5, 3, 6]);
+    let back = Call::Slice { axes: vec![1], starts: vec![2], steps: vec![-2] };
+    assert_eq!(ints(back, &[&x], &[2, 2]), [3, 1, 6, 4]);
+    assert_eq!(ints(Call::Concat { axis: 1 }, &[&x, &i64s(&[2, 1], &[8, 9])], &[2, 4]), [1, 2, 3, 8, 4, 5, 6, 9]);
+    assert_eq!(ints(Call::Tile, &[&i64s(&[2], &[1, 2])], &[6]), [1, 2, 1, 2, 1, 2]);
+    assert_eq!(ints(Call::Expand, &[&i64s(&[2, 1], &[1, 2])], &[2, 2]), [1, 1, 2, 2]);
+    let row = i64s(&[3], &[1, 2, 3]);
+    let pad = |mode, n: usize| ints(Call::Pad { mode, before: vec![2] }, &[&row], &[n]);
+    assert_eq!(pad(PadMode::Constant(7.0), 6), [7, 7, 1, 2, 3, 7]);
+    assert_eq!(pad(PadMode::Edge, 6), [1, 1, 1, 2, 3, 3]);
+    assert_eq!(pad(PadMode::Reflect, 7), [3, 2, 1, 2, 3, 2, 1]);
+    assert_eq!(pad(PadMode::Wrap, 6), [2, 3, 1, 2, 3, 1]);
+    assert_eq!(ints(Call::Pad { mode: PadMode::Edge, before: vec![-1] }, &[&row], &[2]), [2, 3]);
+    assert_eq!(ints(Call::Range, &[&i64s(&[], &[5]), &i64s(&[], &[-2])], &[3]), [5, 3, 1]);
+    let square = i64s(&[2, 2], &[1, 2, 3, 4]);
+    assert_eq!(ints(Call::Trilu { upper: true, k: 0 }, &[&square], &[2, 2]), [1, 2, 0, 4]);
+    assert_eq!(ints(Call::Trilu { upper: false, k: -1 }, &[&square], &[2, 2]), [0, 0, 3, 0]);
+    let deep = i64s(&[1, 8, 1, 1], &[0, 1, 2, 3, 4, 5, 6, 7]);
+    let dcr = run(Call::DepthToSpace { block: 2, crd: false }, &[&deep], DType::I64, &[1, 2, 2, 2]).unwrap();
+    assert_eq!(dcr.as_slice::<i64>().unwrap(), [0, 2, 4, 6, 1, 3, 5, 7]);
+    assert_eq!(ints(Call::DepthToSpace { block: 2, crd: true }, &[&deep], &[1, 2, 2, 2]), [0, 1, 2, 3, 4, 5, 6, 7]);
+    assert_eq!(ints(Call::SpaceToDepth { block: 2 }, &[&dcr], &[1, 8, 1, 1]), [0, 1, 2, 3, 4, 5, 6, 7]);
+    assert_eq!(ints(Call::Copy, &[&i64s(&[0, 4], &[])], &[4, 0]), []);
+}
+
+#[test]
+fn erf_is_exact_to_f64() {
+    let cases = [
+        (0.0, 0.0),
+        (0.5, 0.520_499_877_813_046_5),
+        (1.0, 0.842_700_792_949_714_9),
+        (2.0, 0.995_322_265_018_952_7),
+        (-3.0, -0.999_977_909_503_001_4),
+        (9.0, 1.0),
+    ];
+    for (x, wanted) in cases {
+        assert!((erf(x) - wanted).abs() < 4e-16, "erf({x}) = {} not {wanted}", erf(x));
+    }
+}
+
+#[test]
+fn text_form() {
+    let mut calls: Vec<Call> = UnaryOp::ALL.iter().map(|op| Call::Unary(*op)).collect();
+    calls.extend(BinaryOp::ALL.iter().map(|op| Call::Binary(*op)));
+    calls.extend(ReduceKind::ALL.iter().map(|k| Call::Reduce { kind: *k, axes: vec![0, 2] }));
+    calls.extend(ScatterKind::ALL.iter().map(|k| Call::ScatterElements { axis: 1, kind: *k }));
+    calls.extend([
+        Call::Unary(UnaryOp::Clip { lo: f32::NEG_INFINITY, hi: 0.1 }),
+        Call::Where,
+        Call::Cast,
+        Call::Reduce { kind: ReduceKind::Sum, axes: vec![] },
+        Call::ArgReduce { min: true, axis: 1, last: false },
+        Call::CumSum { axis: 2, exclusive: true, reverse: false },
+        Call::TopK { axis: 1, largest: true },
+        Call::Gather { axis: 1 },
+        Call::GatherElements { axis: 0 },
+        Call::GatherNd { batch: 1 },
+        Call::ScatterNd { kind: ScatterKind::Max },
+        Call::OneHot { axis: 1 },
+        Call::Trilu { upper: true, k: -3 },
+        Call::Range,
+        Call::Fill { value: 1e-30 },
+        Call::Integers { values: vec![-1, i64::MAX] },
+        Call::Copy,
+        Call::Transpose { perm: vec![1, 0] },
+        Call::Slice { axes: vec![1], starts: vec![0], steps: vec![-1] },
+        Call::Concat { axis: 0 },
+        Call::Expand,
+        Call::Tile,
+        Call::Pad { mode: PadMode::Constant(f64::INFINITY), before: vec![0, -1] },
+        Call::Pad { mode: PadMode::Wrap, before: vec![] },
+        Call::DepthToSpace { block: 2, crd: true },
+        Call::SpaceToDepth { block: 3 },
+    ]);
+    for call in &calls {
+        assert_eq!(call.to_string().parse::<Call>().as_ref(), Ok(call));
+    }
+    assert_eq!(calls.len(), 41 + 18 + 10 + 5 + 26);
+    for text in ["", "gather", "gather axis=-1", "pad mode=none before=", "unary op=clip lo=1", "cast x"] {
+        assert!(text.parse::<Call>().is_err(), "{text}");
+    }
+}
