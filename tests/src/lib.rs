@@ -1,1 +1,3 @@
 //! Snapshots, conformance, differential tests, hostile files, the model zoo.
+
+pub mod zoo;
