@@ -1,0 +1,291 @@
+//! What an importer works with: the node's operands and attributes, and the graph to add to.
+
+use crate::error::{NodeError, invalid, unsupported};
+use crate::flatten::FlatNode;
+use brolga_compiler::ir::{BinaryOp, Dim, Graph, Ints, Op, Origin, Type, UnaryOp, ValueId, Weight};
+use brolga_proto::{Loaded, TensorProto};
+use brolga_runtime::{DType, Tensor};
+
+/// Values of the results of a node, in order.
+pub(crate) type Results = Result<Vec<ValueId>, NodeError>;
+
+/// A node being imported.
+pub(crate) struct Context<'a, 'g> {
+    pub loaded: &'a Loaded,
+    pub graph: &'g mut Graph,
+    pub node: &'g FlatNode<'a>,
+    pub opset: i64,
+    pub inputs: Vec<Option<ValueId>>,
+}
+
+/// Elements of constants that are read at import: shapes, axes, scales.
+const MAX_READ: usize = 1 << 16;
+
+impl Context<'_, '_> {
+    // Operands.
+
+    /// Operand `i`, which must be there.
+    pub(crate) fn input(&self, i: usize) -> Result<ValueId, NodeError> {
+        match self.optional(i) {
+            Some(id) => Ok(id),
+            None => invalid(format!("operand {i} is missing")),
+        }
+    }
+    pub(crate) fn optional(&self, i: usize) -> Option<ValueId> {
+        self.inputs.get(i).copied().flatten()
+    }
+    /// All operands, none of them omitted, at least one.
+    pub(crate) fn all_inputs(&self) -> Results {
+        if self.inputs.is_empty() {
+            return invalid("it has no operands");
+        }
+        (0..self.inputs.len()).map(|i| self.input(i)).collect()
+    }
+    /// Whether the model uses result `i`.
+    pub(crate) fn wants(&self, i: usize) -> bool {
+        self.node.outputs.get(i).copied().flatten().is_some()
+    }
+    pub(crate) fn ty(&self, id: ValueId) -> &Type {
+        self.graph.ty(id)
+    }
+    pub(crate) fn shape(&self, id: ValueId) -> Vec<Dim> {
+        self.graph.ty(id).shape.clone()
+    }
+    pub(crate) fn rank(&self, id: ValueId) -> usize {
+        self.graph.ty(id).rank()
+    }
+    pub(crate) fn dtype(&self, id: ValueId) -> DType {
+        self.graph.ty(id).dtype
+    }
+
+    // Attributes.
+
+    /// A dimension of something of rank `rank`; negative counts from the end.
+    pub(crate) fn axis(&self, axis: i64, rank: usize) -> Result<usize, NodeError> {
+        let n = i64::try_from(rank).unwrap_or(i64::MAX);
+        let from_start = if axis < 0 { axis.checked_add(n).unwrap_or(-1) } else { axis };
+        match usize::try_from(from_start) {
+            Ok(axis) if axis < rank => Ok(axis),
+            _ => invalid(format!("axis {axis} is outside of rank {rank}")),
+        }
+    }
+    /// Distinct dimensions, in the order given.
+    pub(crate) fn axes(&self, axes: &[i64], rank: usize) -> Result<Vec<usize>, NodeError> {
+        let mut found = Vec::with_capacity(axes.len());
+        for axis in axes {
+            let axis = self.axis(*axis, rank)?;
+            if found.contains(&axis) {
+                return invalid(format!("axis {axis} is listed twice in {axes:?}"));
+            }
+            found.push(axis);
+        }
+        Ok(found)
+    }
+    pub(crate) fn axis_attribute(&self, default: i64, rank: usize) -> Result<usize, NodeError> {
+        self.axis(self.node.attributes.int_or("axis", default)?, rank)
+    }
+
+    // Constants.
+
+    /// The elements of a constant, if it is one: a constant of the model, or a simple function of such.
+    pub(crate) fn tensor(&self, id: ValueId) -> Option<Tensor> {
+        self.tensor_within(id, 8)
+    }
+    fn tensor_within(&self, id: ValueId, depth: usize) -> Option<Tensor> {
+        let ty = self.graph.ty(id);
+        if ty.elements()? > MAX_READ {
+            return None;
+        }
+        let dims = ty.dims()?;
+        if let Some(content) = &self.graph.value(id).content {
+            let known = content.iter().map(Dim::known).collect::<Option<Vec<i64>>>();
+            if let (Some(known), DType::I64) = (known, ty.dtype) {
+                return Tensor::from_slice(&dims, &known).ok();
+            }
+        }
+        match &self.graph.value(id).origin {
+            Origin::Weight(weight) => weight.evaluate().ok(),
+            Origin::Input => None,
+            Origin::Node(node, _) if depth > 0 => {
+                let node = self.graph.node(*node);
+                let parts = node.inputs.iter().map(|i| self.tensor_within(*i, depth - 1));
+                let parts = parts.collect::<Option<Vec<Tensor>>>()?;
+                match &node.op {
+                    Op::Reshape { .. } => parts.first()?.clone().reshaped(&dims).ok(),
+                    Op::Cast(to) => cast(parts.first()?, *to),
+                    Op::Concat { axis: 0 } => {
+                        let bytes: Vec<u8> = parts.iter().flat_map(|p| p.bytes().iter().copied()).collect();
+                        Tensor::from_bytes(ty.dtype, &dims, &bytes).ok()
+                    }
+                    _ => None,
+                }
+            }
+            Origin::Node(..) => None,
+        }
+    }
+    /// The elements of an integer constant.
+    pub(crate) fn known_ints(&self, id: ValueId) -> Option<Vec<i64>> {
+        if let Some(content) = &self.graph.value(id).content {
+            return content.iter().map(Dim::known).collect();
+        }
+        let tensor = self.tensor(id)?;
+        match tensor.dtype() {
+            DType::I64 => Some(tensor.as_slice::<i64>().ok()?.to_vec()),
+            DType::I32 => Some(tensor.as_slice::<i32>().ok()?.iter().map(|n| i64::from(*n)).collect()),
+            _ => None,
+        }
+    }
+    /// The elements of a constant as numbers.
+    pub(crate) fn known_floats(&self, id: ValueId) -> Option<Vec<f64>> {
+        let tensor = self.tensor(id)?;
+        Some(match tensor.dtype() {
+            DType::F32 => tensor.as_slice::<f32>().ok()?.iter().map(|x| f64::from(*x)).collect(),
+            DType::F64 => tensor.as_slice::<f64>().ok()?.to_vec(),
+            DType::I64 => tensor.as_slice::<i64>().ok()?.iter().map(|x| *x as f64).collect(),
+            DType::I32 => tensor.as_slice::<i32>().ok()?.iter().map(|x| f64::from(*x)).collect(),
+            DType::U8 => tensor.bytes().iter().map(|x| f64::from(*x)).collect(),
+            DType::I8 => tensor.bytes().iter().map(|x| f64::from(*x as i8)).collect(),
+            DType::Bool => tensor.bytes().iter().map(|x| f64::from(*x)).collect(),
+            _ => return None,
+        })
+    }
+    /// Operand `i` as constant integers; `None` when it is omitted.
+    pub(crate) fn const_ints(&self, i: usize, what: &str) -> Result<Option<Vec<i64>>, NodeError> {
+        let Some(id) = self.optional(i) else { return Ok(None) };
+        match self.known_ints(id) {
+            Some(ints) => Ok(Some(ints)),
+            None => unsupported(format!("{what} (operand {i}) is computed at run time; a constant is accepted")),
+        }
+    }
+    /// Operand `i` as a constant integer scalar.
+    pub(crate) fn const_int(&self, i: usize, what: &str) -> Result<Option<i64>, NodeError> {
+        match self.const_ints(i, what)?.as_deref() {
+            None => Ok(None),
+            Some([one]) => Ok(Some(*one)),
+            Some(other) => invalid(format!("{what} (operand {i}) has {} elements; one is expected", other.len())),
+        }
+    }
+    /// Operand `i` as a constant number.
+    pub(crate) fn const_number(&self, i: usize, what: &str) -> Result<Option<f64>, NodeError> {
+        let Some(id) = self.optional(i) else { return Ok(None) };
+        match self.known_floats(id).as_deref() {
+            Some([one]) => Ok(Some(*one)),
+            Some(other) => invalid(format!("{what} (operand {i}) has {} elements; one is expected", other.len())),
+            None => unsupported(format!("{what} (operand {i}) is computed at run time; a constant is accepted")),
+        }
+    }
+    /// What is known of an operand's integers: all of them as dimensions, or that they are operand `position` of the new node.
+    pub(crate) fn ints(&self, id: ValueId, position: usize) -> Ints {
+        if let Some(content) = &self.graph.value(id).content {
+            return Ints::Known(content.clone());
+        }
+        match self.known_ints(id) {
+            Some(ints) => Ints::Known(ints.into_iter().map(Dim::Const).collect()),
+            None => Ints::Input(position),
+        }
+    }
+
+    // Building.
+
+    pub(crate) fn emit(&mut self, op: Op, inputs: &[ValueId]) -> Result<ValueId, NodeError> {
+        match self.emit_many(op, inputs, 1)?[..] {
+            [one] => Ok(one),
+            _ => invalid("it has no result"),
+        }
+    }
+    pub(crate) fn emit_many(&mut self, op: Op, inputs: &[ValueId], results: usize) -> Results {
+        let made = self.graph.add_node(op, inputs, results, self.node.name.as_str())?;
+        for id in &made {
+            if !crate::types::fits(self.ty(*id)) {
+                return invalid(format!("its result would be {}, more than memory can address", self.ty(*id)));
+            }
+        }
+        Ok(made)
+    }
+    pub(crate) fn unary(&mut self, op: UnaryOp, x: ValueId) -> Result<ValueId, NodeError> {
+        self.emit(Op::Unary(op), &[x])
+    }
+    pub(crate) fn binary(&mut self, op: BinaryOp, a: ValueId, b: ValueId) -> Result<ValueId, NodeError> {
+        self.emit(Op::Binary(op), &[a, b])
+    }
+    pub(crate) fn cast(&mut self, x: ValueId, to: DType) -> Result<ValueId, NodeError> {
+        if self.dtype(x) == to { Ok(x) } else { self.emit(Op::Cast(to), &[x]) }
+    }
+    /// `x` with these dimensions, of the same count.
+    pub(crate) fn reshape(&mut self, x: ValueId, shape: Vec<Dim>) -> Result<ValueId, NodeError> {
+        // Zero would mean "as the operand's", and an expression may turn out to be zero.
+        let allow_zero = shape.iter().any(|d| d.known().is_none_or(|n| n == 0));
+        self.emit(Op::Reshape { shape: Ints::Known(shape), allow_zero }, &[x])
+    }
+    /// A constant of the model.
+    pub(crate) fn weight(&mut self, weight: Weight) -> ValueId {
+        self.graph.add_weight("", weight)
+    }
+    pub(crate) fn weight_of(&mut self, tensor: &TensorProto) -> Result<ValueId, NodeError> {
+        let weight = crate::types::weight(self.loaded, tensor)?;
+        Ok(self.weight(weight))
+    }
+    /// One number everywhere.
+    pub(crate) fn splat(&mut self, dtype: DType, shape: Vec<usize>, value: f64) -> Result<ValueId, NodeError> {
+        let element = element(dtype, value)?;
+        Ok(self.weight(Weight::splat(dtype, shape, element)))
+    }
+    /// A scalar constant.
+    pub(crate) fn scalar(&mut self, dtype: DType, value: f64) -> Result<ValueId, NodeError> {
+        self.splat(dtype, vec![], value)
+    }
+    pub(crate) fn weight_ints(&mut self, shape: Vec<usize>, ints: &[i64]) -> ValueId {
+        let bytes: Vec<u8> = ints.iter().flat_map(|n| n.to_le_bytes()).collect();
+        self.weight(Weight::from_bytes(DType::I64, shape, bytes.into()))
+    }
+}
+
+/// Product of dimensions.
+pub(crate) fn product(dims: &[Dim]) -> Dim {
+    dims.iter().fold(Dim::Const(1), |n, d| n.mul(d))
+}
+
+/// Little-endian bytes of a number of type `dtype`, first bytes used.
+pub(crate) fn element(dtype: DType, value: f64) -> Result<[u8; 8], NodeError> {
+    let int = value as i64;
+    let fill = |bytes: &[u8]| {
+        let mut all = [0u8; 8];
+        all.iter_mut().zip(bytes).for_each(|(to, from)| *to = *from);
+        all
+    };
+    Ok(match dtype {
+        DType::F32 => fill(&(value as f32).to_le_bytes()),
+        DType::F64 => value.to_le_bytes(),
+        DType::I64 => int.to_le_bytes(),
+        DType::U64 => (value as u64).to_le_bytes(),
+        DType::I32 => fill(&(value as i32).to_le_bytes()),
+        DType::U32 => fill(&(value as u32).to_le_bytes()),
+        DType::I16 => fill(&(value as i16).to_le_bytes()),
+        DType::U16 => fill(&(value as u16).to_le_bytes()),
+        DType::I8 => fill(&(value as i8).to_le_bytes()),
+        DType::U8 => fill(&(value as u8).to_le_bytes()),
+        DType::Bool => fill(&[u8::from(value != 0.0)]),
+        DType::F16 | DType::BF16 | DType::String => {
+            return unsupported(format!("arithmetic on {dtype}; f32 is accepted"));
+        }
+    })
+}
+
+fn cast(tensor: &Tensor, to: DType) -> Option<Tensor> {
+    match (tensor.dtype(), to) {
+        (a, b) if a == b => Some(tensor.clone()),
+        (DType::I64, DType::F32) => {
+            let all: Vec<f32> = tensor.as_slice::<i64>().ok()?.iter().map(|x| *x as f32).collect();
+            Tensor::from_slice(tensor.shape(), &all).ok()
+        }
+        (DType::F32, DType::I64) => {
+            let all: Vec<i64> = tensor.as_slice::<f32>().ok()?.iter().map(|x| *x as i64).collect();
+            Tensor::from_slice(tensor.shape(), &all).ok()
+        }
+        (DType::I32, DType::I64) => {
+            let all: Vec<i64> = tensor.as_slice::<i32>().ok()?.iter().map(|x| i64::from(*x)).collect();
+            Tensor::from_slice(tensor.shape(), &all).ok()
+        }
+        _ => None,
+    }
+}

@@ -1,0 +1,220 @@
+//! The driver: inputs, constants, nodes in order, outputs.
+
+use crate::context::Context;
+use crate::error::{ImportError, NodeError, Report, UnsupportedNode};
+use crate::flatten::{Flat, FlatNode, Name, flatten};
+use crate::registry::{MAX_OPSET, find, versions};
+use crate::sort::{given, sorted};
+use crate::types::{fits, input_type, weight};
+use brolga_compiler::ir::{Graph, ValueId};
+use brolga_proto::{GraphProto, Loaded, TensorProto};
+use std::collections::HashMap;
+
+/// Bounds on what an import may take.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Nodes, bodies of functions counted at every call.
+    pub max_nodes: usize,
+    /// Bytes of a name.
+    pub max_name: usize,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Options { max_nodes: 1_000_000, max_name: 64 << 10 }
+    }
+}
+
+/// What a name stands for so far.
+#[derive(Clone, Copy)]
+enum Slot<'a> {
+    Nothing,
+    Value(ValueId),
+    /// A constant that nothing has read yet.
+    Initializer(&'a TensorProto),
+    /// Result of a node that is not supported.
+    Unknown,
+}
+
+struct Importer<'a> {
+    loaded: &'a Loaded,
+    graph: Graph,
+    slots: Vec<Slot<'a>>,
+    report: Report,
+}
+
+/// The model as a graph.
+pub fn import(loaded: &Loaded, options: &Options) -> Result<Graph, ImportError> {
+    let (graph, report) = run(loaded, options)?;
+    if report.unsupported.is_empty() { Ok(graph) } else { Err(ImportError::Unsupported(report)) }
+}
+
+/// Every node of the model that is not supported. Errors are those of a model that is not valid.
+pub fn support_report(loaded: &Loaded, options: &Options) -> Result<Report, ImportError> {
+    Ok(run(loaded, options)?.1)
+}
+
+fn run(loaded: &Loaded, options: &Options) -> Result<(Graph, Report), ImportError> {
+    let model = &loaded.model;
+    let Some(source) = &model.graph else {
+        return Err(ImportError::Invalid("the file has no graph".into()));
+    };
+    if let Some(sparse) = source.sparse_initializer.first() {
+        let name = sparse.values.as_ref().map_or("", |v| &v.name);
+        return Err(ImportError::UnsupportedModel(format!("initializer {name:?} is sparse; dense ones are accepted")));
+    }
+    if source.output.is_empty() {
+        return Err(ImportError::Invalid("the graph has no outputs".into()));
+    }
+    let flat = flatten(model, source, options)?;
+    let mut importer = Importer {
+        loaded,
+        graph: Graph::new(&source.name),
+        slots: vec![Slot::Nothing; flat.names.len()],
+        report: Report::default(),
+    };
+    importer.ports(source, &flat)?;
+    let defined = importer.slots.iter().enumerate().filter(|(_, s)| !matches!(s, Slot::Nothing)).map(|(n, _)| n);
+    let order = sorted(&flat, &given(&flat, defined.collect::<Vec<_>>().into_iter()))?;
+    for at in order {
+        importer.node(&flat.nodes[at], &flat)?;
+    }
+    importer.outputs(source, &flat)?;
+    importer.graph.drop_unread_weights();
+    Ok((importer.graph, importer.report))
+}
+
+impl<'a> Importer<'a> {
+    /// Initializers and inputs. An input with an initializer has a default, which is what it is taken for.
+    fn ports(&mut self, source: &'a GraphProto, flat: &Flat<'a>) -> Result<(), ImportError> {
+        let number = |name: &str| flat.numbers.get(name).copied().flatten();
+        for tensor in &source.initializer {
+            let Some(name) = number(&tensor.name) else {
+                return Err(ImportError::Invalid("an initializer has no name".into()));
+            };
+            if !matches!(self.slots[name], Slot::Nothing) {
+                return Err(ImportError::Invalid(format!("initializer {:?} is defined twice", tensor.name)));
+            }
+            self.slots[name] = Slot::Initializer(tensor);
+        }
+        let mut seen = HashMap::new();
+        for port in &source.input {
+            let Some(name) = number(&port.name) else {
+                return Err(ImportError::Invalid("a graph input has no name".into()));
+            };
+            if seen.insert(name, ()).is_some() {
+                return Err(ImportError::Invalid(format!("graph input {:?} is defined twice", port.name)));
+            }
+            if matches!(self.slots[name], Slot::Nothing) {
+                let ty = input_type(port)?;
+                self.slots[name] = Slot::Value(self.graph.add_input(&port.name, ty));
+            }
+        }
+        Ok(())
+    }
+
+    /// The value a name stands for; `None` when it comes from a node that is not supported.
+    fn value(&mut self, name: Name, flat: &Flat<'a>) -> Result<Option<ValueId>, NodeError> {
+        match self.slots.get(name).copied().unwrap_or(Slot::Nothing) {
+            Slot::Value(id) => Ok(Some(id)),
+            Slot::Unknown => Ok(None),
+            Slot::Nothing => Err(NodeError::Invalid(format!("{:?} is not defined", flat.names[name]))),
+            Slot::Initializer(tensor) => {
+                let id = self.graph.add_weight(&tensor.name, weight(self.loaded, tensor)?);
+                self.slots[name] = Slot::Value(id);
+                Ok(Some(id))
+            }
+        }
+    }
+
+    fn node(&mut self, node: &FlatNode<'a>, flat: &Flat<'a>) -> Result<(), ImportError> {
+        let opset = node.opset.unwrap_or(0);
+        let about =
+            |what: String| ImportError::Invalid(format!("node {:?} ({}, opset {opset}): {what}", node.name, node.op));
+        let results = match self.results(node, flat) {
+            Ok(Some(results)) => results,
+            // A node after one that is not supported: only its own operator can be judged.
+            Ok(None) => vec![],
+            Err(NodeError::Invalid(what)) => return Err(about(what)),
+            Err(NodeError::Proto(e)) => return Err(e.into()),
+            Err(NodeError::Unsupported(reason)) => {
+                self.report.unsupported.push(UnsupportedNode {
+                    name: node.name.clone(),
+                    op: node.op.into(),
+                    domain: node.domain.into(),
+                    opset,
+                    reason,
+                });
+                vec![]
+            }
+        };
+        for (i, name) in node.outputs.iter().enumerate() {
+            let Some(name) = *name else { continue };
+            self.slots[name] = match results.get(i) {
+                None if results.is_empty() => Slot::Unknown,
+                None => return Err(about(format!("it has no result number {i}"))),
+                Some(id) => {
+                    self.check_result(*id).map_err(about)?;
+                    if self.graph.value(*id).name.is_empty() {
+                        self.graph.set_name(*id, &flat.names[name]);
+                    }
+                    Slot::Value(*id)
+                }
+            };
+        }
+        Ok(())
+    }
+
+    fn check_result(&self, id: ValueId) -> Result<(), String> {
+        let ty = self.graph.ty(id);
+        if fits(ty) { Ok(()) } else { Err(format!("its result would be {ty}, more than memory can address")) }
+    }
+
+    fn results(&mut self, node: &FlatNode<'a>, flat: &Flat<'a>) -> Result<Option<Vec<ValueId>>, NodeError> {
+        let Some(opset) = node.opset else {
+            return Err(NodeError::Invalid(format!("the model imports no opset of domain {:?}", node.domain)));
+        };
+        let Some(entry) = find(node.op, node.domain, opset)? else {
+            let known = versions(node.op, node.domain);
+            return Err(NodeError::Unsupported(if !known.is_empty() {
+                format!("this operator is supported in {known}")
+            } else if node.domain.is_empty() {
+                format!("no such operator is supported (opsets 1 to {MAX_OPSET})")
+            } else {
+                "operators of this domain are not supported, unless the model defines them as functions".into()
+            }));
+        };
+        let mut inputs = Vec::with_capacity(node.inputs.len());
+        for name in &node.inputs {
+            inputs.push(match name {
+                None => None,
+                Some(name) => match self.value(*name, flat)? {
+                    None => return Ok(None),
+                    id => id,
+                },
+            });
+        }
+        let mut context = Context { loaded: self.loaded, graph: &mut self.graph, node, opset, inputs };
+        (entry.import)(&mut context).map(Some)
+    }
+
+    fn outputs(&mut self, source: &'a GraphProto, flat: &Flat<'a>) -> Result<(), ImportError> {
+        let mut seen = HashMap::new();
+        for port in &source.output {
+            let Some(name) = flat.numbers.get(port.name.as_str()).copied().flatten() else {
+                return Err(ImportError::Invalid("a graph output has no name".into()));
+            };
+            if seen.insert(name, ()).is_some() {
+                return Err(ImportError::Invalid(format!("graph output {:?} is listed twice", port.name)));
+            }
+            match self.value(name, flat) {
+                Ok(Some(id)) => self.graph.add_output(&port.name, id),
+                Ok(None) => {}
+                Err(NodeError::Proto(e)) => return Err(e.into()),
+                Err(NodeError::Invalid(what)) => return Err(ImportError::Invalid(format!("graph output: {what}"))),
+                Err(NodeError::Unsupported(what)) => return Err(ImportError::UnsupportedModel(what)),
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,110 @@
+//! The sliding window that convolutions and pooling share: strides, dilations, explicit and automatic padding.
+
+use crate::context::Context;
+use crate::error::{NodeError, invalid};
+use brolga_compiler::ir::{AutoPad, Dim, ValueId, Window};
+
+/// What `auto_pad` says.
+#[derive(Clone, Copy, PartialEq)]
+pub(super) enum Auto {
+    Explicit,
+    Valid,
+    SameUpper,
+    SameLower,
+}
+
+pub(super) fn auto_pad(cx: &Context<'_, '_>) -> Result<Auto, NodeError> {
+    match cx.node.attributes.text_or("auto_pad", "NOTSET")? {
+        "NOTSET" | "" => Ok(Auto::Explicit),
+        "VALID" => Ok(Auto::Valid),
+        "SAME_UPPER" => Ok(Auto::SameUpper),
+        "SAME_LOWER" => Ok(Auto::SameLower),
+        other => invalid(format!("auto_pad {other:?}; NOTSET, VALID, SAME_UPPER or SAME_LOWER is expected")),
+    }
+}
+
+/// Extents beyond this are mistakes or attacks; products of a few stay far from overflow.
+const MAX_EXTENT: i64 = 1 << 31;
+
+fn positive(name: &str, list: Option<&[i64]>, n: usize) -> Result<Vec<usize>, NodeError> {
+    let Some(list) = list else { return Ok(vec![1; n]) };
+    let sizes = list.iter().map(|v| usize::try_from(*v).ok().filter(|_| (1..MAX_EXTENT).contains(v)));
+    match sizes.collect::<Option<Vec<usize>>>() {
+        Some(sizes) if sizes.len() == n => Ok(sizes),
+        _ => invalid(format!("{name} is {list:?}; {n} positive numbers are expected")),
+    }
+}
+
+/// Number of spatial dimensions of operand `x`.
+pub(super) fn spatial(cx: &Context<'_, '_>, x: ValueId) -> Result<usize, NodeError> {
+    match cx.rank(x) {
+        rank if rank >= 3 => Ok(rank - 2),
+        rank => invalid(format!("its operand has rank {rank}; at least 3 is expected (batch, channels, extents)")),
+    }
+}
+
+/// The window's kernel from the attribute, or from the weight.
+pub(super) fn kernel(cx: &Context<'_, '_>, weight: Option<ValueId>, n: usize) -> Result<Vec<usize>, NodeError> {
+    let attribute = cx.node.attributes.ints("kernel_shape")?;
+    let Some(weight) = weight else {
+        let given = cx.node.attributes.required("kernel_shape", attribute)?;
+        return positive("kernel_shape", Some(given), n);
+    };
+    if cx.rank(weight) != n + 2 {
+        return invalid(format!("the weight has rank {}; {} is expected", cx.rank(weight), n + 2));
+    }
+    let taps: Option<Vec<i64>> = cx.ty(weight).shape.iter().skip(2).map(Dim::known).collect();
+    match (taps, attribute) {
+        (Some(taps), Some(given)) if taps != given => {
+            invalid(format!("kernel_shape is {given:?} where the weight's is {taps:?}"))
+        }
+        (Some(taps), _) => positive("the weight's kernel", Some(&taps), n),
+        (None, given) => positive("kernel_shape", Some(cx.node.attributes.required("kernel_shape", given)?), n),
+    }
+}
+
+/// The window over the last `n` dimensions of `x`; automatic padding is made explicit where the extents are known.
+pub(super) fn window(cx: &Context<'_, '_>, x: ValueId, kernel: Vec<usize>) -> Result<Window, NodeError> {
+    let n = kernel.len();
+    let attributes = &cx.node.attributes;
+    let mut window = Window {
+        kernel,
+        stride: positive("strides", attributes.ints("strides")?, n)?,
+        dilation: positive("dilations", attributes.ints("dilations")?, n)?,
+        pad_begin: vec![0; n],
+        pad_end: vec![0; n],
+        auto_pad: AutoPad::Explicit,
+    };
+    let auto = auto_pad(cx)?;
+    if auto == Auto::Explicit {
+        if let Some(pads) = attributes.ints("pads")? {
+            if pads.len() != 2 * n || pads.iter().any(|p| p.abs() > MAX_EXTENT) {
+                return invalid(format!("pads is {pads:?}; {} numbers of moderate size are expected", 2 * n));
+            }
+            window.pad_begin = pads.iter().take(n).copied().collect();
+            window.pad_end = pads.iter().skip(n).copied().collect();
+        }
+    } else if auto != Auto::Valid {
+        let extents: Option<Vec<i64>> = cx.ty(x).shape.iter().skip(2).map(Dim::known).collect();
+        let upper = auto == Auto::SameUpper;
+        match extents {
+            Some(extents) => pad_same(&mut window, &extents, upper),
+            None => window.auto_pad = if upper { AutoPad::SameUpper } else { AutoPad::SameLower },
+        }
+    }
+    Ok(window)
+}
+
+/// Pads so that each output extent is the input's divided by the stride, rounded up.
+fn pad_same(window: &mut Window, extents: &[i64], upper: bool) {
+    for (axis, extent) in extents.iter().enumerate() {
+        let at = |list: &[usize]| i64::try_from(list.get(axis).copied().unwrap_or(1)).unwrap_or(1);
+        let (kernel, stride, dilation) = (at(&window.kernel), at(&window.stride), at(&window.dilation));
+        let reach = (kernel - 1).saturating_mul(dilation) + 1;
+        let out = extent.saturating_add(stride - 1) / stride;
+        let total = ((out - 1).saturating_mul(stride).saturating_add(reach) - extent).max(0);
+        let (small, large) = (total / 2, total - total / 2);
+        window.pad_begin[axis] = if upper { small } else { large };
+        window.pad_end[axis] = if upper { large } else { small };
+    }
+}

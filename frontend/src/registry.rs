@@ -1,0 +1,220 @@
+//! The one table of supported operators: name, opsets, importer.
+
+use crate::context::{Context, Results};
+use crate::error::{NodeError, unsupported};
+use crate::ops::{
+    activation, arithmetic, constant, conv, data, index, matmul, norm, pool, reduce, resize, shape, softmax,
+};
+use std::fmt::Write;
+
+/// The newest opset whose operators are known.
+pub const MAX_OPSET: i64 = 27;
+
+pub(crate) type Importer = fn(&mut Context<'_, '_>) -> Results;
+
+/// One operator over a range of opsets.
+pub(crate) struct Entry {
+    op: &'static str,
+    since: i64,
+    until: i64,
+    /// What is not supported of it; empty when all is.
+    limits: &'static str,
+    pub(crate) import: Importer,
+}
+
+const fn op(op: &'static str, since: i64, import: Importer) -> Entry {
+    Entry { op, since, until: MAX_OPSET, limits: "", import }
+}
+
+const fn but(limits: &'static str, entry: Entry) -> Entry {
+    Entry { limits, ..entry }
+}
+
+const fn until(until: i64, entry: Entry) -> Entry {
+    Entry { until, ..entry }
+}
+
+/// All operators, by name. All are of the standard domain.
+const TABLE: &[Entry] = &[
+    op("Abs", 1, activation::plain),
+    op("Acos", 7, activation::plain),
+    op("Acosh", 9, activation::plain),
+    op("Add", 1, arithmetic::binary),
+    op("And", 1, arithmetic::binary),
+    op("ArgMax", 1, reduce::arg),
+    op("ArgMin", 1, reduce::arg),
+    op("Asin", 7, activation::plain),
+    op("Asinh", 9, activation::plain),
+    op("Atan", 7, activation::plain),
+    op("Atanh", 9, activation::plain),
+    op("AveragePool", 1, pool::average),
+    but("inference form", op("BatchNormalization", 1, norm::batch)),
+    op("Cast", 1, data::cast),
+    op("CastLike", 15, data::cast_like),
+    op("Ceil", 1, activation::plain),
+    op("Celu", 12, activation::with_parameters),
+    op("Clip", 1, activation::clip),
+    op("Concat", 1, shape::concat),
+    but("numbers and booleans", op("Constant", 1, constant::constant)),
+    op("ConstantOfShape", 9, constant::constant_of_shape),
+    op("Conv", 1, conv::conv),
+    op("ConvTranspose", 1, conv::transpose),
+    op("Cos", 7, activation::plain),
+    op("Cosh", 9, activation::plain),
+    but("constant axis", op("CumSum", 11, reduce::cum_sum)),
+    op("DepthToSpace", 1, data::depth_to_space),
+    op("Div", 1, arithmetic::binary),
+    but("inference form", op("Dropout", 1, data::dropout)),
+    op("Elu", 1, activation::with_parameters),
+    op("Equal", 1, arithmetic::binary),
+    op("Erf", 9, activation::plain),
+    op("Exp", 1, activation::plain),
+    op("Expand", 8, shape::expand),
+    op("Flatten", 1, shape::flatten),
+    op("Floor", 1, activation::plain),
+    op("Gather", 1, index::gather),
+    op("GatherElements", 11, index::gather_elements),
+    op("GatherND", 11, index::gather_nd),
+    op("Gelu", 20, activation::gelu),
+    op("Gemm", 1, matmul::gemm),
+    op("GlobalAveragePool", 1, pool::global),
+    but("p of 1 or 2", op("GlobalLpPool", 1, pool::global)),
+    op("GlobalMaxPool", 1, pool::global),
+    op("Greater", 1, arithmetic::binary),
+    op("GreaterOrEqual", 12, arithmetic::binary),
+    op("GroupNormalization", 18, norm::group),
+    op("HardSigmoid", 1, activation::with_parameters),
+    op("HardSwish", 14, activation::plain),
+    op("Hardmax", 1, softmax::hardmax),
+    op("Identity", 1, data::identity),
+    op("InstanceNormalization", 1, norm::instance),
+    op("IsInf", 10, activation::is_inf),
+    op("IsNaN", 9, activation::plain),
+    op("LRN", 1, norm::lrn),
+    op("LayerNormalization", 17, norm::layer),
+    op("LeakyRelu", 1, activation::with_parameters),
+    op("Less", 1, arithmetic::binary),
+    op("LessOrEqual", 12, arithmetic::binary),
+    op("Log", 1, activation::plain),
+    op("LogSoftmax", 1, softmax::softmax),
+    op("LpNormalization", 1, norm::lp),
+    op("LpPool", 1, pool::lp),
+    op("MatMul", 1, matmul::matmul),
+    op("Max", 1, arithmetic::variadic),
+    op("MaxPool", 1, pool::max),
+    op("Mean", 1, arithmetic::variadic),
+    op("MeanVarianceNormalization", 1, norm::mean_variance),
+    op("Min", 1, arithmetic::variadic),
+    op("Mish", 18, activation::plain),
+    op("Mod", 10, arithmetic::modulo),
+    op("Mul", 1, arithmetic::binary),
+    op("Neg", 1, activation::plain),
+    op("Not", 1, activation::plain),
+    op("OneHot", 9, index::one_hot),
+    op("Or", 1, arithmetic::binary),
+    op("PRelu", 1, arithmetic::prelu),
+    but("constant value and axes", op("Pad", 1, data::pad)),
+    op("Pow", 1, arithmetic::pow),
+    op("RMSNormalization", 23, norm::rms),
+    op("Range", 11, constant::range),
+    op("Reciprocal", 1, activation::plain),
+    but("constant axes", op("ReduceL1", 1, reduce::reduce)),
+    but("constant axes", op("ReduceL2", 1, reduce::reduce)),
+    but("constant axes", op("ReduceLogSum", 1, reduce::reduce)),
+    but("constant axes", op("ReduceLogSumExp", 1, reduce::reduce)),
+    but("constant axes", op("ReduceMax", 1, reduce::reduce)),
+    but("constant axes", op("ReduceMean", 1, reduce::reduce)),
+    but("constant axes", op("ReduceMin", 1, reduce::reduce)),
+    but("constant axes", op("ReduceProd", 1, reduce::reduce)),
+    but("constant axes", op("ReduceSum", 1, reduce::reduce)),
+    but("constant axes", op("ReduceSumSquare", 1, reduce::reduce)),
+    op("Relu", 1, activation::plain),
+    op("Reshape", 1, shape::reshape),
+    but("constant scales", op("Resize", 10, resize::resize)),
+    op("Round", 11, activation::plain),
+    until(10, op("Scatter", 9, index::scatter_elements)),
+    op("ScatterElements", 11, index::scatter_elements),
+    op("ScatterND", 11, index::scatter_nd),
+    op("Selu", 1, activation::with_parameters),
+    op("Shape", 1, shape::shape),
+    op("Shrink", 9, activation::shrink),
+    op("Sigmoid", 1, activation::plain),
+    op("Sign", 9, activation::plain),
+    op("Sin", 7, activation::plain),
+    op("Sinh", 9, activation::plain),
+    op("Size", 1, shape::size),
+    but("constant axes and steps", op("Slice", 1, shape::slice)),
+    op("Softmax", 1, softmax::softmax),
+    op("Softplus", 1, activation::plain),
+    op("Softsign", 1, activation::plain),
+    op("SpaceToDepth", 1, data::space_to_depth),
+    but("constant sizes", op("Split", 1, shape::split)),
+    op("Sqrt", 1, activation::plain),
+    but("constant axes", op("Squeeze", 1, shape::squeeze)),
+    op("Sub", 1, arithmetic::binary),
+    op("Sum", 1, arithmetic::variadic),
+    op("Swish", 24, activation::with_parameters),
+    op("Tan", 7, activation::plain),
+    op("Tanh", 1, activation::plain),
+    op("ThresholdedRelu", 10, activation::with_parameters),
+    op("Tile", 1, shape::tile),
+    op("TopK", 1, index::top_k),
+    op("Transpose", 1, shape::transpose),
+    but("constant k", op("Trilu", 14, index::trilu)),
+    but("constant axes", op("Unsqueeze", 1, shape::unsqueeze)),
+    but("constant scales", until(9, op("Upsample", 1, resize::upsample))),
+    op("Where", 9, arithmetic::where_),
+    op("Xor", 1, arithmetic::binary),
+];
+
+/// The importer of an operator, if it is supported.
+pub(crate) fn find(op: &str, domain: &str, opset: i64) -> Result<Option<&'static Entry>, NodeError> {
+    if !domain.is_empty() {
+        return Ok(None);
+    }
+    if opset < 1 {
+        return Err(NodeError::Invalid(format!("opset {opset} does not exist")));
+    }
+    if opset > MAX_OPSET {
+        return unsupported(format!("opset {opset} is newer than the opsets that are supported, 1 to {MAX_OPSET}"));
+    }
+    Ok(TABLE.iter().find(|e| e.op == op && (e.since..=e.until).contains(&opset)))
+}
+
+/// The opsets an operator is supported in, in words; empty when in none.
+pub(crate) fn versions(op: &str, domain: &str) -> String {
+    let entries = TABLE.iter().filter(|e| e.op == op && domain.is_empty());
+    entries.map(|e| format!("opsets {} to {}", e.since, e.until)).collect::<Vec<_>>().join(" and ")
+}
+
+/// A row of the table of supported operators.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Supported {
+    /// Operator of the standard domain.
+    pub op: &'static str,
+    /// First opset.
+    pub since: i64,
+    /// Last opset.
+    pub until: i64,
+    /// What part of it is supported; empty when all is.
+    pub limits: &'static str,
+}
+
+/// Every supported operator, by name.
+pub fn supported_ops() -> impl Iterator<Item = Supported> {
+    TABLE.iter().map(|e| Supported { op: e.op, since: e.since, until: e.until, limits: e.limits })
+}
+
+/// The table as a Markdown page, as it stands in the documentation.
+pub fn ops_markdown() -> String {
+    let mut page = String::from(
+        "# Supported operators\n\nGenerated from the registry of `frontend`; a test keeps it current. All are of the standard \
+         ONNX domain. Functions that a\nmodel defines itself are replaced by their bodies.\n\n\
+         | operator | opsets | restricted to |\n| --- | --- | --- |\n",
+    );
+    for e in supported_ops() {
+        // Writing to a string does not fail.
+        let _ = writeln!(page, "| {} | {} to {} | {} |", e.op, e.since, e.until, e.limits);
+    }
+    page
+}

@@ -1,0 +1,105 @@
+//! Element types, shapes and constants of the format as those of the graph.
+
+use crate::error::{ImportError, NodeError, invalid, unsupported};
+use brolga_compiler::ir::{Dim, Type, Weight};
+use brolga_proto::tensor_proto::DataType;
+use brolga_proto::tensor_shape_proto::dimension::Value as DimValue;
+use brolga_proto::{Loaded, TensorProto, ValueInfoProto, type_proto};
+use brolga_runtime::DType;
+
+/// Element type of a number in the file.
+pub(crate) fn dtype(number: i64) -> Result<DType, NodeError> {
+    let kind = i32::try_from(number).ok().and_then(|n| DataType::try_from(n).ok());
+    Ok(match kind {
+        Some(DataType::Float) => DType::F32,
+        Some(DataType::Double) => DType::F64,
+        Some(DataType::Float16) => DType::F16,
+        Some(DataType::Bfloat16) => DType::BF16,
+        Some(DataType::Int8) => DType::I8,
+        Some(DataType::Int16) => DType::I16,
+        Some(DataType::Int32) => DType::I32,
+        Some(DataType::Int64) => DType::I64,
+        Some(DataType::Uint8) => DType::U8,
+        Some(DataType::Uint16) => DType::U16,
+        Some(DataType::Uint32) => DType::U32,
+        Some(DataType::Uint64) => DType::U64,
+        Some(DataType::Bool) => DType::Bool,
+        Some(DataType::Undefined) | None => return invalid(format!("element type number {number} does not exist")),
+        Some(other) => {
+            let name = other.as_str_name();
+            return unsupported(format!(
+                "element type {name}; bool, integers of 8 to 64 bits and floats of 16 to 64 bits are accepted"
+            ));
+        }
+    })
+}
+
+/// Element type by its name in the oldest `Cast`.
+pub(crate) fn dtype_by_name(name: &str) -> Result<DType, NodeError> {
+    match DataType::from_str_name(name) {
+        Some(kind) => dtype(i64::from(kind as i32)),
+        None => invalid(format!("element type {name:?} does not exist")),
+    }
+}
+
+/// A constant of the file. Its bytes are not copied.
+pub(crate) fn weight(loaded: &Loaded, tensor: &TensorProto) -> Result<Weight, NodeError> {
+    let data = loaded.tensor(tensor)?;
+    check_rank(data.dims.len())?;
+    Ok(Weight::from_bytes(dtype(i64::from(data.dtype as i32))?, data.dims, data.bytes))
+}
+
+const MAX_RANK: usize = 32;
+
+fn check_rank(rank: usize) -> Result<(), NodeError> {
+    if rank > MAX_RANK { unsupported(format!("rank {rank}; up to {MAX_RANK} is accepted")) } else { Ok(()) }
+}
+
+/// Whether a type's elements could be counted and addressed, symbols taken as one.
+pub(crate) fn fits(ty: &Type) -> bool {
+    let mut known = ty.shape.iter().map(|d| d.known().unwrap_or(1));
+    if ty.shape.contains(&Dim::Const(0)) {
+        return true;
+    }
+    let count = known.try_fold(1i64, |n, d| if d < 0 { None } else { n.checked_mul(d) });
+    count.is_some_and(|n| n.checked_mul(16).is_some())
+}
+
+/// Type of a graph input. A dimension without number or name becomes a symbol named after the input.
+pub(crate) fn input_type(port: &ValueInfoProto) -> Result<Type, ImportError> {
+    let name = &port.name;
+    let Some(value) = port.r#type.as_ref().and_then(|t| t.value.as_ref()) else {
+        return Err(ImportError::Invalid(format!("input {name:?} has no type")));
+    };
+    let type_proto::Value::TensorType(tensor) = value else {
+        return Err(ImportError::UnsupportedModel(format!("input {name:?} is not a tensor; tensors are accepted")));
+    };
+    let about = |e: NodeError| match e {
+        NodeError::Invalid(what) => ImportError::Invalid(format!("input {name:?}: {what}")),
+        NodeError::Unsupported(what) => ImportError::UnsupportedModel(format!("input {name:?}: {what}")),
+        NodeError::Proto(e) => ImportError::Proto(e),
+    };
+    let Some(shape) = &tensor.shape else {
+        let what = format!("input {name:?} has no shape; one whose dimensions are numbers or names is accepted");
+        return Err(ImportError::UnsupportedModel(what));
+    };
+    check_rank(shape.dim.len()).map_err(about)?;
+    let mut dims = Vec::with_capacity(shape.dim.len());
+    for (axis, dim) in shape.dim.iter().enumerate() {
+        dims.push(match &dim.value {
+            // Some exporters write -1 for a dimension they do not know.
+            None | Some(DimValue::DimValue(-1)) => Dim::symbol(format!("{name}_{axis}")),
+            Some(DimValue::DimParam(symbol)) if symbol.is_empty() => Dim::symbol(format!("{name}_{axis}")),
+            Some(DimValue::DimParam(symbol)) => Dim::symbol(symbol.clone()),
+            Some(DimValue::DimValue(n)) if *n < 0 => {
+                return Err(ImportError::Invalid(format!("input {name:?} has a dimension of {n}")));
+            }
+            Some(DimValue::DimValue(n)) => Dim::Const(*n),
+        });
+    }
+    let ty = Type::new(dtype(i64::from(tensor.elem_type)).map_err(about)?, dims);
+    if !fits(&ty) {
+        return Err(ImportError::Invalid(format!("input {name:?} is {ty}, more than memory can address")));
+    }
+    Ok(ty)
+}
