@@ -4,7 +4,7 @@ use crate::ir::{Graph, Node, NodeId, Op, Source, Type, ValueId, Weight};
 use brolga_runtime::{DType, Tensor};
 
 /// Per-channel tensors larger than this are not looked at.
-const MAX_ELEMENTS: usize = 1 << 20;
+pub(crate) const MAX_ELEMENTS: usize = 1 << 20;
 
 /// The one number that every element of a constant is.
 pub(crate) fn number(graph: &Graph, value: ValueId) -> Option<f64> {

