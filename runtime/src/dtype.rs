@@ -1,7 +1,7 @@
 //! Element types, as ONNX numbers them.
 
 /// Type of one tensor element.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 #[allow(missing_docs)]
 pub enum DType {
     F32,

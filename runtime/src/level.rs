@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 /// An instruction set that code is made for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 pub enum Level {
     /// Plain x86-64: SSE2.
     X86_64,

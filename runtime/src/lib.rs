@@ -1,12 +1,29 @@
 //! Tensors, arena, worker threads, library calls and the Program format; no Cranelift, no ONNX.
 
+mod check;
 mod dtype;
+mod error;
+mod instance;
 mod level;
 pub mod library;
+mod memory;
+mod pool;
+mod program;
 mod tensor;
+mod threads;
+mod value;
 mod view;
+mod walk;
 
+pub use check::ProgramError;
 pub use dtype::DType;
+pub use error::RunError;
+pub use instance::{Instance, RunOptions};
 pub use level::{Level, LevelError};
+pub use memory::{Block, MappedFile, OutOfMemory, StaticBytes};
+pub use pool::{Pool, Team};
+pub use program::{ByteOwner, Call, Functions, KernelFn, Memory, Port, Program, Region, Space, Step, TensorRegion};
 pub use tensor::{AlignedBytes, Element, Tensor, TensorError, element_count};
+pub use threads::default_threads;
+pub use value::Value;
 pub use view::{TensorView, TensorViewMut};

@@ -4,6 +4,7 @@
 //! together: each takes its share of every call and meets the others where a step says so.
 
 use crate::{DType, Level};
+use serde::{Deserialize, Serialize};
 use std::any::Any;
 use std::sync::Arc;
 
@@ -11,7 +12,7 @@ use std::sync::Arc;
 pub type KernelFn = unsafe extern "C" fn(bases: *const *mut u8, args: *const i64, begin: i64, end: i64) -> i32;
 
 /// An input or output of a model.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Port {
     /// Name in the model.
     pub name: String,
@@ -22,7 +23,7 @@ pub struct Port {
 }
 
 /// Which memory a region is in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Space {
     /// The arena of the call.
     Arena,
@@ -37,7 +38,7 @@ pub enum Space {
 }
 
 /// A place in memory: a space and a byte offset.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Region {
     /// Memory.
     pub space: Space,
@@ -46,7 +47,7 @@ pub struct Region {
 }
 
 /// A tensor operand of a library call: dense, row-major.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TensorRegion {
     /// First byte.
     pub region: Region,
@@ -57,7 +58,7 @@ pub struct TensorRegion {
 }
 
 /// What a step does.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum Call {
     /// Calls generated code; `0..extent` is divided among the workers.
     Kernel {
@@ -84,6 +85,7 @@ pub enum Call {
     /// Runs a function of the library on the first worker.
     Library {
         /// Which, with its attributes.
+        #[serde(with = "call_text")]
         call: crate::library::Call,
         /// Operands.
         inputs: Vec<TensorRegion>,
@@ -93,7 +95,7 @@ pub enum Call {
 }
 
 /// One step: calls in order, then all workers meet.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Step {
     /// Name of the (main) kernel or library function.
     pub kernel: String,
@@ -121,7 +123,7 @@ pub struct Functions {
 }
 
 /// Sizes of the memory plan.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Memory {
     /// Bytes of one call's arena, temporaries and halos counted, worker scratch not.
     pub arena_bytes: u64,
@@ -149,4 +151,18 @@ pub struct Program {
     pub weights: Arc<dyn ByteOwner>,
     /// Bytes of code, for reports.
     pub code_bytes: u64,
+}
+
+/// A library call is stored as its text.
+mod call_text {
+    use crate::library::Call;
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+
+    pub(super) fn serialize<S: Serializer>(call: &Call, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_str(call)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Call, D::Error> {
+        String::deserialize(from)?.parse().map_err(D::Error::custom)
+    }
 }
