@@ -5,6 +5,7 @@
 //! `extern "C" fn(bases: *const *mut u8, args: *const i64, begin: i64, end: i64) -> i32`.
 
 mod level;
+pub mod wide;
 
 pub use brolga_runtime::Level;
 pub use level::LevelTarget;

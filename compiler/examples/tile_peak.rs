@@ -1,0 +1,139 @@
+//! The convolution tile against the multiply-add peak of this machine, for each wide level it has.
+//!
+//! Prints the speed of a loop of nothing but fused multiply-adds in registers and that of a tile of `rows` positions by two
+//! vectors of channels with its data in the first-level cache, both compiled from Tile IR.
+
+#![allow(unsafe_code)]
+
+use std::time::{Duration, Instant};
+
+use brolga_compiler::codegen::{Code, Level, LevelTarget, wide};
+use brolga_compiler::tile::{Access, Builder, FloatUn, Index, Kernel, Lane, VectorOp};
+use cranelift_jit::{JITBuilder, JITModule};
+use cranelift_module::{Linkage, Module, default_libcall_names};
+
+type Entry = unsafe extern "C" fn(*const *mut u8, *const i64, i64, i64) -> i32;
+type Failure = Box<dyn std::error::Error>;
+
+/// A cache line, so that no vector straddles two.
+#[derive(Clone, Copy)]
+#[repr(align(64))]
+struct Line(#[allow(dead_code)] [f32; 16]);
+
+/// Input channels of one step of the tile's loop.
+const CHANNELS: i64 = 16;
+/// Taps: the steps of the loop.
+const TAPS: i64 = 3;
+
+/// `rows` x 2 accumulators, each the sum of `TAPS * CHANNELS` products; item = one tile over the same data.
+fn tile(level: Level, rows: u32) -> Kernel {
+    let mut k = Builder::new(format!("conv-f32-{rows}x2"), level.target());
+    let vector = i64::from(k.lanes()) * 4;
+    let input = k.base("input", Access::Read);
+    let weights = k.base("weights", Access::Read);
+    let output = k.base("output", Access::Write);
+    let (begin, end) = (k.begin(), k.end());
+    k.for_(begin, end, 1, |k, _| {
+        let acc = k.reg(Lane::F32, &[rows, 2]);
+        let zero = k.float(0.0);
+        k.unroll(rows, |k, m| {
+            k.unroll(2, |k, n| k.set(acc, &[m.into(), n.into()], VectorOp::Copy(zero.clone())));
+        });
+        let (first, last) = (k.num(0), k.num(TAPS));
+        k.for_(first, last, 1, |k, tap| {
+            let (at, from) = (k.mul_const(tap, CHANNELS * 4), k.mul_const(tap, CHANNELS * 2 * vector));
+            let (x, w) = (k.pointer(input, at), k.pointer(weights, from));
+            k.unroll(CHANNELS as u32, |k, c| {
+                let columns = [k.load(w, c * (2 * vector)), k.load(w, Index::from(vector) + c * (2 * vector))];
+                k.unroll(rows, |k, m| {
+                    let s = k.splat_load(x, m * (CHANNELS * TAPS * 4) + c * 4);
+                    for (n, column) in columns.iter().enumerate() {
+                        k.accumulate(acc, &[m.into(), Index::from(n as i64)], s.clone(), column.clone());
+                    }
+                });
+            });
+        });
+        k.unroll(rows, |k, m| {
+            k.unroll(2, |k, n| {
+                let sum = k.get(acc, &[m.into(), n.into()]);
+                k.store(output, m * (2 * vector) + n * vector, sum);
+            });
+        });
+    });
+    k.finish()
+}
+
+/// Independent chains of multiply-adds that never leave the registers; item = 64 in each of 12 chains.
+fn peak(level: Level) -> Kernel {
+    let mut k = Builder::new("peak-f32", level.target());
+    let (chains, repeat) = (12, 64);
+    let output = k.base("output", Access::Write);
+    let (begin, end) = (k.begin(), k.end());
+    let acc = k.reg(Lane::F32, &[chains]);
+    let half = k.float(0.5);
+    k.unroll(chains, |k, i| k.set(acc, &[i.into()], VectorOp::Copy(half.clone())));
+    let factor = k.unary(FloatUn::Sqrt, half);
+    k.for_(begin, end, 1, |k, _| {
+        k.unroll(repeat, |k, _| {
+            k.unroll(chains, |k, i| k.accumulate(acc, &[i.into()], factor.clone(), factor.clone()));
+        });
+    });
+    k.unroll(chains, |k, i| {
+        let sum = k.get(acc, &[i.into()]);
+        k.store(output, 0, sum);
+    });
+    k.finish()
+}
+
+/// The best time of one item over about half a second.
+fn time(code: &Code, bases: &[*mut u8], items: i64) -> Result<f64, Failure> {
+    let mut module = JITModule::new(JITBuilder::new(default_libcall_names())?);
+    let id = module.declare_function("kernel", Linkage::Export, &module.make_signature())?;
+    module.define_function_bytes(id, u64::from(code.alignment), &code.bytes, &[])?;
+    module.finalize_definitions()?;
+    // SAFETY: the bytes are a whole kernel with this signature, made for a level that this machine has.
+    let entry = unsafe { std::mem::transmute::<*const u8, Entry>(module.get_finalized_function(id)) };
+    let (start, mut best) = (Instant::now(), Duration::MAX);
+    while start.elapsed() < Duration::from_millis(500) {
+        let before = Instant::now();
+        // SAFETY: the bases hold all that the kernel touches, and it has no arguments.
+        let failed = unsafe { entry(bases.as_ptr(), std::ptr::null(), 0, items) };
+        assert_eq!(failed, 0, "the kernels contain no checks");
+        best = best.min(before.elapsed());
+    }
+    // SAFETY: nothing calls the code after this.
+    unsafe { module.free_memory() };
+    Ok(best.as_secs_f64() / items as f64)
+}
+
+fn main() -> Result<(), Failure> {
+    let mut data = vec![vec![Line([1.0; 16]); 1 << 10]; 3];
+    let bases: Vec<*mut u8> = data.iter_mut().map(|buffer| buffer.as_mut_ptr().cast()).collect();
+    for (level, tiles) in [(Level::X86_64V3, &[6u32, 4][..]), (Level::X86_64V4, &[14, 8][..])] {
+        if !level.available() {
+            println!("{level}: not on this machine");
+            continue;
+        }
+        let lanes = f64::from(level.target().lanes);
+        let code = wide::lower(&peak(level), level)?;
+        let most = 2.0 * lanes * 12.0 * 64.0 / time(&code, &bases[2..], 2_000)? / 1e9;
+        println!("{level}: peak {most:.1} GFLOP/s");
+        for rows in tiles {
+            let kernel = tile(level, *rows);
+            let before = Instant::now();
+            let code = wide::lower(&kernel, level)?;
+            let lowering = before.elapsed();
+            if std::env::args().any(|argument| argument == "--code") {
+                println!("{}", wide::disassemble(&code));
+            }
+            let flop = 2.0 * lanes * 2.0 * f64::from(*rows) * (TAPS * CHANNELS) as f64;
+            let speed = flop / time(&code, &bases, 1_000)? / 1e9;
+            println!(
+                "{level}: {rows}x2 tile {speed:.1} GFLOP/s, {:.1} % of peak, {} bytes, lowered in {lowering:?}",
+                100.0 * speed / most,
+                code.bytes.len()
+            );
+        }
+    }
+    Ok(())
+}

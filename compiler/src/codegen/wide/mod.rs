@@ -1,0 +1,112 @@
+//! Tile IR to AVX2 and AVX-512 machine code.
+//!
+//! A kernel is expanded into a flat list of instructions ([`flat`], `expand`), a few peepholes run over it (`fold`), live
+//! ranges are computed (`live`), scalars get general registers by how often they are used (`gpr`), and one pass over the
+//! list encodes it, giving vector registers at the definition of a value and taking them back at its last use (`emit`, with
+//! `scalar`, `vector`, `lanes`, `mask` and `memory`). Vectors never spill: a kernel that needs more registers than there are
+//! is refused.
+//!
+//! Temporaries, on top of live values and the result: none for arithmetic with at most one constant operand, otherwise one
+//! for each further constant; `Reduce`, `Transpose`, AVX2 stores of the first lanes, of bytes and of 16 bits, and AVX2
+//! gathers take one; AVX2 `Slide` takes one; `Scale` takes one and a distinct result; stores as bfloat16 take two, three on
+//! AVX2; a result of `Permute`, `Gather`, `SplatLane`, `Slide` or `Reduce` does not share a register with its operand. A
+//! fused multiply-add works in place where its result is one of its operands or one of them dies.
+//!
+//! The code is position-independent; its constants follow it and are addressed relative to the instruction pointer.
+
+mod asm;
+mod emit;
+mod expand;
+mod expand_vector;
+mod flat;
+mod fold;
+mod gpr;
+mod lanes;
+mod live;
+mod mask;
+mod memory;
+mod pool;
+mod scalar;
+mod vector;
+
+#[cfg(test)]
+mod tests;
+
+use brolga_runtime::Level;
+use iced_x86::{Decoder, DecoderOptions, Formatter, IntelFormatter};
+
+use super::{Code, CodegenError};
+use crate::tile::Kernel;
+
+/// The vector extension in use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Isa {
+    Avx2,
+    Avx512,
+}
+
+/// Why a kernel cannot be lowered, before its name and level are attached.
+#[derive(Debug)]
+enum Fail {
+    Malformed(String),
+    Registers { needed: u32 },
+    Encode(String),
+}
+
+impl Fail {
+    fn malformed(detail: String) -> Self {
+        Fail::Malformed(detail)
+    }
+}
+
+/// Lowers a kernel built for the lanes of `level`, which is x86-64-v3 or above.
+pub fn lower(kernel: &Kernel, level: Level) -> Result<Code, CodegenError> {
+    let isa = match level {
+        Level::X86_64V3 => Isa::Avx2,
+        Level::X86_64V4 | Level::X86_64V4Vnni => Isa::Avx512,
+        Level::X86_64 | Level::Aarch64 => {
+            let detail = "wide vectors exist from x86-64-v3 on".to_owned();
+            return Err(CodegenError::Isa { what: level.to_string(), detail });
+        }
+    };
+    let name = || kernel.name.clone();
+    let expected = isa.lanes() as u32;
+    if kernel.target.lanes != expected {
+        return Err(CodegenError::Lanes { kernel: name(), lanes: kernel.target.lanes, level, expected });
+    }
+    lower_for(kernel, isa).map_err(|fail| match fail {
+        Fail::Malformed(detail) => CodegenError::Malformed { kernel: name(), detail },
+        Fail::Encode(detail) => CodegenError::Encode { kernel: name(), detail },
+        Fail::Registers { needed } => {
+            CodegenError::Registers { kernel: name(), level, needed, available: isa.registers() }
+        }
+    })
+}
+
+fn lower_for(kernel: &Kernel, isa: Isa) -> Result<Code, Fail> {
+    let mut pool = pool::Pool::new(isa.lanes(), isa == Isa::Avx512);
+    let mut flat = expand::expand(kernel, isa, &mut pool)?;
+    fold::fold(&mut flat, isa);
+    let live = live::live(&flat);
+    let gprs = gpr::assign(&live);
+    let bytes = emit::emit(&flat, &live, gprs, pool, isa)?;
+    Ok(Code { bytes, alignment: 64 })
+}
+
+/// The instructions of x86-64 code, one a line with its offset, up to and with the first return; the constants follow it.
+pub fn disassemble(code: &Code) -> String {
+    let mut decoder = Decoder::with_ip(64, &code.bytes, 0, DecoderOptions::NONE);
+    let mut formatter = IntelFormatter::new();
+    formatter.options_mut().set_rip_relative_addresses(true);
+    let mut text = String::new();
+    while decoder.can_decode() {
+        let instruction = decoder.decode();
+        text.push_str(&format!("{:6x}  ", instruction.ip()));
+        formatter.format(&instruction, &mut text);
+        text.push('\n');
+        if instruction.mnemonic() == iced_x86::Mnemonic::Ret {
+            break;
+        }
+    }
+    text
+}

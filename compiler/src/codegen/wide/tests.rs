@@ -1,0 +1,1 @@
+//! Every operation on every wide level of the host, bit for bit against the evaluator.
