@@ -3,6 +3,7 @@
 //! [`Graph`] holds nodes and values, [`Op`] is the closed set of operations, [`Type`] their types, [`Weight`] the constants,
 //! [`Patch`] the only way to change a graph after import, [`infer`] the typing rules.
 
+pub mod eval;
 mod graph;
 pub mod infer;
 mod op;

@@ -46,10 +46,10 @@ impl Dim {
     }
 
     fn combine(a: &Dim, b: &Dim, number: impl Fn(i64, i64) -> Option<i64>, make: impl Fn(Dim, Dim) -> DimExpr) -> Dim {
-        if let (Some(x), Some(y)) = (a.known(), b.known()) {
-            if let Some(n) = number(x, y) {
-                return Dim::Const(n);
-            }
+        if let (Some(x), Some(y)) = (a.known(), b.known())
+            && let Some(n) = number(x, y)
+        {
+            return Dim::Const(n);
         }
         Dim::Expr(Arc::new(make(a.clone(), b.clone())))
     }

@@ -62,14 +62,14 @@ pub fn slice(
     }
     let mut from: Vec<isize> = strides(x.shape).into_iter().map(|s| s as isize).collect();
     let mut begin = 0;
-    for d in 0..x.shape.len() {
+    for (d, stride) in from.iter_mut().enumerate() {
         let (start, step) = axes.iter().position(|a| *a == d).map_or((0, 1), |i| (starts[i], steps[i]));
         let last = step.checked_mul(out.shape[d] as i64 - 1).and_then(|n| n.checked_add(start));
         let extent = x.shape[d] as i64;
         let inside = (0..extent).contains(&start) && last.is_some_and(|l| (0..extent).contains(&l));
         expect(inside, "a slice inside the operand")?;
-        begin += start as isize * from[d];
-        from[d] = from[d].saturating_mul(step as isize);
+        begin += start as isize * *stride;
+        *stride = stride.saturating_mul(step as isize);
     }
     strided(x, begin, &from, out)
 }

@@ -96,7 +96,7 @@ pub(super) fn group_norm(x: &Operands, groups: usize) -> Rule {
     let found = same(x, 2)?;
     check_channels(x, 1)?;
     let channels = &x.shape(0)[1];
-    if groups == 0 || channels.known().is_some_and(|c| c as u64 % groups as u64 != 0) {
+    if groups == 0 || channels.known().is_some_and(|c| !(c as u64).is_multiple_of(groups as u64)) {
         return Err(format!("{channels} channels cannot be shared out over {groups} groups"));
     }
     Ok(found)

@@ -60,10 +60,10 @@ pub(super) fn top_k(x: &Operands, axis: usize, k: &Ints) -> Rule {
     }
     let list = x.ints(k, "k")?;
     let [k] = &list[..] else { return Err(format!("{} numbers as k; accepted is 1", list.len())) };
-    if let (Some(k), Some(n)) = (k.known(), ty.shape[axis].known()) {
-        if k < 0 || k > n {
-            return Err(format!("k {k} of {n} elements; accepted are 0 to {n}"));
-        }
+    if let (Some(k), Some(n)) = (k.known(), ty.shape[axis].known())
+        && (k < 0 || k > n)
+    {
+        return Err(format!("k {k} of {n} elements; accepted are 0 to {n}"));
     }
     let mut shape = ty.shape.clone();
     shape[axis] = k.clone();

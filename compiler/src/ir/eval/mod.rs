@@ -1,0 +1,289 @@
+//! The evaluator: slow, obvious, and the meaning of every operation.
+//!
+//! Values are whole tensors in row-major order whatever the layout of their type says; a reorder changes nothing. Sums of
+//! products are taken in f64 and rounded once. Operations that are only ever library calls run the library's own code.
+//! One file per family.
+
+mod call;
+mod conv;
+mod expression;
+mod matmul;
+mod norm;
+mod pool;
+mod resize;
+
+pub use call::{library_call, node_library_call};
+pub use resize::{ResizeTap, resize_taps};
+
+use super::infer::InferError;
+use super::{Bindings, Dim, DimExpr, Graph, Ints, Node, Op, Origin, Type, ValueId};
+use brolga_runtime::library::LibraryError;
+use brolga_runtime::{DType, Tensor, TensorError};
+use std::collections::HashMap;
+
+/// No tensor of an evaluation may need more bytes than this.
+const MAX_BYTES: usize = 1 << 33;
+
+/// Why a graph could not be evaluated.
+#[derive(Debug, thiserror::Error)]
+pub enum EvalError {
+    /// Not as many tensors as the graph has inputs.
+    #[error("the graph has {wanted} inputs, {given} tensors were given")]
+    Count {
+        /// Inputs of the graph.
+        wanted: usize,
+        /// Tensors given.
+        given: usize,
+    },
+    /// A tensor that does not fit its input.
+    #[error("input '{name}' takes {wanted}, the tensor is {given}")]
+    Input {
+        /// Name of the input.
+        name: String,
+        /// Its type.
+        wanted: String,
+        /// The tensor's.
+        given: String,
+    },
+    /// Symbols that the inputs do not determine, or shapes that do not fit together when they are.
+    #[error(transparent)]
+    Infer(#[from] InferError),
+    /// An operation went wrong.
+    #[error("node '{node}': {what}")]
+    Node {
+        /// Name of the node.
+        node: String,
+        /// What went wrong.
+        what: String,
+    },
+    /// An operation outside of a graph went wrong.
+    #[error("{0}")]
+    Op(String),
+}
+
+impl From<LibraryError> for EvalError {
+    fn from(error: LibraryError) -> Self {
+        EvalError::Op(error.to_string())
+    }
+}
+impl From<TensorError> for EvalError {
+    fn from(error: TensorError) -> Self {
+        EvalError::Op(error.to_string())
+    }
+}
+
+/// Outputs of a graph on these inputs, both in the graph's order. Symbols take the values that the inputs' shapes give them.
+pub fn evaluate(graph: &Graph, inputs: &[Tensor]) -> Result<Vec<Tensor>, EvalError> {
+    evaluate_with(graph, inputs, |_, _| {})
+}
+
+/// The same; `observe` sees each node with its results as soon as they are there.
+pub fn evaluate_with(
+    graph: &Graph,
+    inputs: &[Tensor],
+    mut observe: impl FnMut(&Node, &[Tensor]),
+) -> Result<Vec<Tensor>, EvalError> {
+    let bound;
+    let bindings = bindings(graph, inputs)?;
+    let graph = if bindings.is_empty() {
+        graph
+    } else {
+        bound = graph.bind(&bindings)?;
+        &bound
+    };
+    check_inputs(graph, inputs)?;
+    let mut uses = count_uses(graph);
+    let mut values: HashMap<ValueId, Tensor> = graph.inputs().iter().copied().zip(inputs.iter().cloned()).collect();
+    for id in graph.topological() {
+        let node = graph.node(id);
+        let error = |what: String| EvalError::Node { node: node.name.clone(), what };
+        for input in &node.inputs {
+            if let (false, Some(weight)) = (values.contains_key(input), graph.weight(*input)) {
+                values.insert(*input, weight.evaluate().map_err(|e| error(e.to_string()))?);
+            }
+        }
+        let operands: Option<Vec<&Tensor>> = node.inputs.iter().map(|v| values.get(v)).collect();
+        let operands = operands.ok_or_else(|| error("an operand has no value".into()))?;
+        let types: Vec<Type> = node.outputs.iter().map(|v| graph.ty(*v).clone()).collect();
+        let results = eval_op(&node.op, &operands, &types).map_err(|e| error(e.to_string()))?;
+        observe(node, &results);
+        for (output, tensor) in node.outputs.iter().zip(results) {
+            if uses.contains_key(output) {
+                values.insert(*output, tensor);
+            }
+        }
+        for input in &node.inputs {
+            release(&mut uses, &mut values, *input);
+        }
+    }
+    collect(graph, &values)
+}
+
+fn release(uses: &mut HashMap<ValueId, usize>, values: &mut HashMap<ValueId, Tensor>, id: ValueId) {
+    if let Some(count) = uses.get_mut(&id) {
+        *count -= 1;
+        if *count == 0 {
+            values.remove(&id);
+        }
+    }
+}
+
+/// How often each value is read, graph outputs counted.
+fn count_uses(graph: &Graph) -> HashMap<ValueId, usize> {
+    let mut uses = HashMap::new();
+    let read = graph.nodes().flat_map(|n| n.inputs.iter().copied());
+    for id in read.chain(graph.outputs().iter().map(|(_, id)| *id)) {
+        *uses.entry(id).or_insert(0) += 1;
+    }
+    uses
+}
+
+fn collect(graph: &Graph, values: &HashMap<ValueId, Tensor>) -> Result<Vec<Tensor>, EvalError> {
+    let one = |(name, id): &(String, ValueId)| {
+        if let Origin::Weight(weight) = &graph.value(*id).origin {
+            return Ok(weight.evaluate()?);
+        }
+        values.get(id).cloned().ok_or_else(|| EvalError::Op(format!("output '{name}' has no value")))
+    };
+    graph.outputs().iter().map(one).collect()
+}
+
+/// Values of the symbols that stand alone as an extent of an input.
+fn bindings(graph: &Graph, inputs: &[Tensor]) -> Result<Bindings, EvalError> {
+    if graph.inputs().len() != inputs.len() {
+        return Err(EvalError::Count { wanted: graph.inputs().len(), given: inputs.len() });
+    }
+    let mut found = Bindings::new();
+    for (id, tensor) in graph.inputs().iter().zip(inputs) {
+        for (dim, extent) in graph.ty(*id).shape.iter().zip(tensor.shape()) {
+            if let Dim::Expr(e) = dim
+                && let DimExpr::Symbol(name) = &**e
+            {
+                found.entry(name.clone()).or_insert(i64::try_from(*extent).unwrap_or(i64::MAX));
+            }
+        }
+    }
+    Ok(found)
+}
+
+fn check_inputs(graph: &Graph, inputs: &[Tensor]) -> Result<(), EvalError> {
+    for (id, tensor) in graph.inputs().iter().zip(inputs) {
+        let value = graph.value(*id);
+        if value.ty.dtype != tensor.dtype() || value.ty.dims().as_deref() != Some(tensor.shape()) {
+            let (name, wanted) = (value.name.clone(), value.ty.to_string());
+            return Err(EvalError::Input { name, wanted, given: format!("{tensor:?}") });
+        }
+    }
+    Ok(())
+}
+
+/// Results of one operation. `types` are those that inference gives, all extents known.
+pub fn eval_op(op: &Op, inputs: &[&Tensor], types: &[Type]) -> Result<Vec<Tensor>, EvalError> {
+    let mut outputs = Vec::with_capacity(types.len());
+    for ty in types {
+        let dims = ty.dims().ok_or_else(|| EvalError::Op(format!("a result is {ty}; extents must be known")))?;
+        let bytes = brolga_runtime::element_count(&dims).and_then(|n| n.checked_mul(ty.dtype.bytes()));
+        if ty.dtype == DType::String || bytes.is_none_or(|b| b > MAX_BYTES) {
+            return Err(EvalError::Op(format!("a result is {ty}; accepted are numbers and bool below 8 GiB")));
+        }
+        outputs.push(Tensor::zeros(ty.dtype, &dims)?);
+    }
+    if outputs.is_empty() || inputs.len() < super::infer::arity(op).0 {
+        return Err(EvalError::Op("too few operands or results".into()));
+    }
+    let half = |t: DType| matches!(t, DType::F16 | DType::BF16);
+    let shapes: Vec<&[usize]> = inputs.iter().map(|t| t.shape()).collect();
+    let ints = |i: usize| inputs.get(i).and_then(|t| call::integers(t));
+    let results: Vec<&[usize]> = outputs.iter().map(Tensor::shape).collect();
+    if let Some((call, operands)) = library_call(op, &shapes, &ints, &results) {
+        let views: Vec<_> = operands.iter().map(|i| inputs[*i].view()).collect();
+        let mut out: Vec<_> = outputs.iter_mut().map(Tensor::view_mut).collect();
+        call.run(&views, &mut out)?;
+    } else if inputs.iter().any(|t| half(t.dtype())) {
+        return through_f32(op, inputs, types);
+    } else {
+        compute(op, inputs, &mut outputs)?;
+    }
+    Ok(outputs)
+}
+
+/// Half-precision operands are computed on in f32.
+fn through_f32(op: &Op, inputs: &[&Tensor], types: &[Type]) -> Result<Vec<Tensor>, EvalError> {
+    let to = |t: &Tensor, dtype: DType| -> Result<Tensor, EvalError> {
+        let mut wide = Tensor::zeros(dtype, t.shape())?;
+        brolga_runtime::library::cast(&t.view(), &mut wide.view_mut())?;
+        Ok(wide)
+    };
+    let wide_type = |t: DType| if matches!(t, DType::F16 | DType::BF16) { DType::F32 } else { t };
+    let wide: Vec<Tensor> = inputs.iter().map(|t| to(t, wide_type(t.dtype()))).collect::<Result<_, _>>()?;
+    let wide_types: Vec<Type> = types.iter().map(|t| Type { dtype: wide_type(t.dtype), ..t.clone() }).collect();
+    let results = eval_op(op, &wide.iter().collect::<Vec<_>>(), &wide_types)?;
+    results.iter().zip(types).map(|(r, t)| to(r, t.dtype)).collect()
+}
+
+/// The operations that are no library calls.
+fn compute(op: &Op, x: &[&Tensor], outputs: &mut [Tensor]) -> Result<(), EvalError> {
+    let out = &mut outputs[0];
+    match op {
+        Op::Conv { window, group, bias, epilogue } => {
+            conv::conv(x, window, *group, *bias, out)?;
+            expression::epilogue(epilogue, &x[2 + usize::from(*bias)..], out)
+        }
+        Op::ConvTranspose { window, output_pad, group, bias, epilogue } => {
+            conv::conv_transpose(x, window, output_pad, *group, *bias, out)?;
+            expression::epilogue(epilogue, &x[2 + usize::from(*bias)..], out)
+        }
+        Op::MatMul { trans_a, trans_b, bias, epilogue } => {
+            matmul::matmul(x[0], x[1], [*trans_a, *trans_b], bias.then(|| x[2]), out)?;
+            expression::epilogue(epilogue, &x[2 + usize::from(*bias)..], out)
+        }
+        Op::Elementwise(expression) => expression::elementwise(expression, x, out),
+        Op::Pool { kind, window, column_major, .. } => pool::pool(x[0], *kind, window, *column_major, outputs),
+        Op::BatchNorm { epsilon } => norm::batch_norm(x, *epsilon, out),
+        Op::InstanceNorm { epsilon } => norm::group_norm(x, None, *epsilon, out),
+        Op::GroupNorm { groups, epsilon } => norm::group_norm(x, Some(*groups), *epsilon, out),
+        Op::LayerNorm { axis, epsilon, .. } => norm::layer_norm(x, *axis, *epsilon, out),
+        Op::Lrn { size, alpha, beta, bias } => norm::lrn(x[0], *size, [*alpha, *beta, *bias].map(f64::from), out),
+        Op::LpNorm { axis, p } => norm::lp_norm(x[0], *axis, *p, out),
+        Op::Softmax { axis, log } => norm::softmax(x[0], *axis, *log, out),
+        Op::Resize(attrs) => resize::resize(x[0], attrs, out),
+        _ => Err(EvalError::Op(format!("{op:?}: the integers it needs are not known"))),
+    }
+}
+
+/// Elements as f64.
+fn reals(x: &Tensor) -> Result<Vec<f64>, EvalError> {
+    let mut wide = Tensor::zeros(DType::F64, x.shape())?;
+    brolga_runtime::library::cast(&x.view(), &mut wide.view_mut())?;
+    Ok(wide.as_slice::<f64>()?.to_vec())
+}
+
+/// Stores f64 elements, rounded to the tensor's type.
+fn store(values: &[f64], out: &mut Tensor) -> Result<(), EvalError> {
+    let wide = Tensor::from_slice(out.shape(), values)?;
+    Ok(brolga_runtime::library::cast(&wide.view(), &mut out.view_mut())?)
+}
+
+/// The integers of an attribute, all known.
+fn known(ints: &Ints, content: &dyn Fn(usize) -> Option<Vec<i64>>) -> Option<Vec<i64>> {
+    match ints {
+        Ints::Known(list) => list.iter().map(Dim::known).collect(),
+        Ints::Input(i) => content(*i),
+    }
+}
+
+/// Splits `items` into a share per available core and runs `work` on each share: the index of its first item, and its items.
+fn in_parallel<T: Send>(items: &mut [T], unit: usize, work: impl Fn(usize, &mut [T]) + Sync) {
+    let unit = unit.max(1);
+    let workers = std::thread::available_parallelism().map_or(1, |n| n.get()).min(8);
+    let share = (items.len() / unit).div_ceil(workers).max(1) * unit;
+    std::thread::scope(|scope| {
+        for (i, part) in items.chunks_mut(share).enumerate() {
+            let work = &work;
+            scope.spawn(move || work(i * share / unit, part));
+        }
+    });
+}
+
+#[cfg(test)]
+mod tests;
