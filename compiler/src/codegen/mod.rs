@@ -4,6 +4,7 @@
 //! through Cranelift, wider ones through our own x86-64 encoder; both calls follow the same ABI,
 //! `extern "C" fn(bases: *const *mut u8, args: *const i64, begin: i64, end: i64) -> i32`.
 
+pub mod clif;
 mod level;
 pub mod wide;
 
