@@ -170,7 +170,14 @@ struct Lower<'k, 'f> {
     pointers: HashMap<PointerId, Value>,
     lets: HashMap<LetId, Value>,
     masks: HashMap<MaskId, Value>,
-    regs: HashMap<RegId, (Vec<Variable>, Vec<u32>)>,
+    regs: HashMap<RegId, Registers>,
+}
+
+/// One variable for each register of an array.
+struct Registers {
+    variables: Vec<Variable>,
+    dims: Vec<u32>,
+    ty: Type,
 }
 
 impl<'k> Lower<'k, '_> {
@@ -228,8 +235,9 @@ impl<'k> Lower<'k, '_> {
             }
             Stmt::Reg { id, lane, dims } => self.declare(*id, *lane, dims)?,
             Stmt::Set(id, at, op) => {
-                let (value, variable) = (self.vector_op(op)?, self.register(*id, at)?);
-                self.set(variable, value);
+                let (value, (variable, ty)) = (self.vector_op(op)?, self.register(*id, at)?);
+                let value = self.cast(value, ty);
+                self.b.def_var(variable, value);
             }
             Stmt::Store { mem, value, first, storage } => self.store(mem, value, *first, *storage)?,
             Stmt::Transpose { reg, at } => self.transpose(*reg, *at)?,
@@ -250,7 +258,7 @@ impl<'k> Lower<'k, '_> {
         self.b.switch_to_block(inside);
         self.scalars.insert(var, Scalar::Value(value));
         self.block(body)?;
-        let next = self.b.ins().iadd_imm(value, step);
+        let next = self.b.ins().iadd_imm_s(value, step);
         let again = self.b.ins().icmp(IntCC::SignedLessThan, next, end);
         self.b.ins().brif(again, inside, &[BlockArg::Value(next)], after, &[]);
         self.b.seal_block(inside);
@@ -291,26 +299,17 @@ impl<'k> Lower<'k, '_> {
     fn declare(&mut self, id: RegId, lane: Lane, dims: &[u32]) -> Emit<()> {
         let count = dims.iter().try_fold(1u32, |count, dim| count.checked_mul(*dim)).filter(|count| *count <= 1024);
         let count = count.ok_or_else(|| format!("{id} has too many registers"))?;
-        let variables = (0..count).map(|_| self.b.declare_var(vector_type(lane))).collect();
-        self.regs.insert(id, (variables, dims.to_vec()));
+        let ty = vector_type(lane);
+        let variables = (0..count).map(|_| self.b.declare_var(ty)).collect();
+        self.regs.insert(id, Registers { variables, dims: dims.to_vec(), ty });
         Ok(())
     }
 
-    fn register(&self, id: RegId, at: &[Index]) -> Emit<Variable> {
-        let (variables, dims) = self.regs.get(&id).ok_or_else(|| format!("{id} is not defined"))?;
+    fn register(&self, id: RegId, at: &[Index]) -> Emit<(Variable, Type)> {
+        let Registers { variables, dims, ty } = self.regs.get(&id).ok_or_else(|| format!("{id} is not defined"))?;
         let position = self.values.position(at, dims, &self.kernel.tables);
-        let variable = position.and_then(|position| variables.get(position).copied());
+        let variable = position.and_then(|position| variables.get(position)).map(|variable| (*variable, *ty));
         variable.ok_or_else(|| format!("an index of {id} is out of range"))
-    }
-
-    fn set(&mut self, variable: Variable, value: Value) {
-        let old = self.b.func.dfg.value_type(value);
-        // A variable has one type; the two vector types are told apart by trying.
-        if self.b.try_def_var(variable, value).is_err() {
-            let other = if old == F32X4 { I32X4 } else { F32X4 };
-            let value = self.cast(value, other);
-            self.b.def_var(variable, value);
-        }
     }
 
     fn index(&self, index: &Index) -> Emit<i64> {
@@ -367,19 +366,19 @@ impl<'k> Lower<'k, '_> {
             }
             ScalarOp::AddConst(a, value) => {
                 let a = self.scalar(*a)?;
-                Ok(self.b.ins().iadd_imm(a, *value))
+                Ok(self.b.ins().iadd_imm_s(a, *value))
             }
             ScalarOp::MulConst(a, value) => {
                 let a = self.scalar(*a)?;
-                Ok(self.b.ins().imul_imm(a, *value))
+                Ok(self.b.ins().imul_imm_s(a, *value))
             }
             ScalarOp::DivConst(a, value) => {
                 let (a, divisor) = (self.scalar(*a)?, positive(*value)?);
-                Ok(self.b.ins().udiv_imm(a, divisor))
+                Ok(self.b.ins().udiv_imm_u(a, divisor))
             }
             ScalarOp::RemConst(a, value) => {
                 let (a, divisor) = (self.scalar(*a)?, positive(*value)?);
-                Ok(self.b.ins().urem_imm(a, divisor))
+                Ok(self.b.ins().urem_imm_u(a, divisor))
             }
             ScalarOp::Select(cond, a, b) => {
                 let (test, a, b) = (self.cond(cond)?, self.scalar(*a)?, self.scalar(*b)?);

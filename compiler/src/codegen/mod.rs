@@ -5,11 +5,30 @@
 //! `extern "C" fn(bases: *const *mut u8, args: *const i64, begin: i64, end: i64) -> i32`.
 
 pub mod clif;
+mod disassemble;
 mod level;
+mod module;
+#[cfg(all(test, unix))]
+mod tests;
 pub mod wide;
 
 pub use brolga_runtime::Level;
+pub use disassemble::disassemble;
 pub use level::LevelTarget;
+pub use module::{JitCode, ObjectCode, Visibility};
+
+use crate::tile::Kernel;
+
+/// A compiled kernel: 0 is success, any other value the code of the check that failed.
+pub type KernelFn = unsafe extern "C" fn(bases: *const *mut u8, args: *const i64, begin: i64, end: i64) -> i32;
+
+/// Machine code of a kernel for a level, four lanes through Cranelift, more through our own encoder.
+pub fn emit_code(kernel: &Kernel, level: Level) -> Result<Code, CodegenError> {
+    match kernel.target.lanes {
+        4 => clif::lower(kernel, level),
+        _ => wide::lower(kernel, level),
+    }
+}
 
 /// Machine code of one kernel: position-independent, without relocations, entered at its first byte.
 #[derive(Clone, Debug, PartialEq, Eq)]

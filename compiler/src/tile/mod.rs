@@ -5,6 +5,8 @@
 //! and AVX-512).
 
 mod builder;
+#[cfg(test)]
+pub(crate) mod corpus;
 mod eval;
 pub mod index;
 mod ir;

@@ -16,7 +16,7 @@ impl Lower<'_, '_> {
         // Room for the lanes behind it.
         match i32::try_from(disp) {
             Ok(offset) if offset < i32::MAX - 64 => Ok((pointer, offset)),
-            _ => Ok((self.b.ins().iadd_imm(pointer, disp), 0)),
+            _ => Ok((self.b.ins().iadd_imm_s(pointer, disp), 0)),
         }
     }
 
@@ -90,7 +90,7 @@ impl Lower<'_, '_> {
         let lane = |k: &mut Self, lane: u8, value: Option<Value>| {
             let at = k.b.ins().extractlane(index, lane);
             let at = k.b.ins().sextend(I64, at);
-            let offset = k.b.ins().ishl_imm(at, 2);
+            let offset = k.b.ins().ishl_imm_s(at, 2);
             let from = k.b.ins().iadd(address.0, offset);
             let element = k.b.ins().load(I32, flags(), from, address.1);
             value.map(|value| k.b.ins().insertlane(value, element, lane))
@@ -184,7 +184,7 @@ impl Lower<'_, '_> {
         let after = self.b.create_block();
         let result = start.map(|_| self.b.append_block_param(after, I32X4));
         let [full, part] = [(); 2].map(|()| self.b.create_block());
-        let enough = self.b.ins().icmp_imm(IntCC::SignedGreaterThanOrEqual, count, 4);
+        let enough = self.b.ins().icmp_imm_s(IntCC::SignedGreaterThanOrEqual, count, 4);
         self.b.ins().brif(enough, full, &[], part, &[]);
         self.b.seal_block(full);
         self.b.seal_block(part);
@@ -196,7 +196,7 @@ impl Lower<'_, '_> {
         let mut value = start;
         for lane in 0..3u8 {
             let next = self.b.create_block();
-            let more = self.b.ins().icmp_imm(IntCC::SignedGreaterThan, count, i64::from(lane));
+            let more = self.b.ins().icmp_imm_s(IntCC::SignedGreaterThan, count, i64::from(lane));
             let done = args(self, value);
             self.b.ins().brif(more, next, &[], after, &done);
             self.b.seal_block(next);

@@ -56,7 +56,7 @@ impl Lower<'_, '_> {
         match operand {
             Operand::Let(id) => self.lets.get(id).copied().ok_or_else(|| format!("{id} is not defined")),
             Operand::Reg(id, at) => {
-                let variable = self.register(*id, at)?;
+                let (variable, _) = self.register(*id, at)?;
                 Ok(self.b.use_var(variable))
             }
             Operand::Const(id) => {
@@ -303,11 +303,11 @@ impl Lower<'_, '_> {
         for row in 0..4 {
             rows.push(self.register(reg, &[Index::Const(i64::from(at) + row)])?);
         }
-        let [a, b, c, d] = [rows[0], rows[1], rows[2], rows[3]].map(|row| self.b.use_var(row));
+        let [a, b, c, d] = [rows[0], rows[1], rows[2], rows[3]].map(|(row, _)| self.b.use_var(row));
         let (low, high) = ([0, 4, 1, 5], [2, 6, 3, 7]);
         let (ab, cd) = (self.lanes_of(a, b, low), self.lanes_of(c, d, low));
         let (ab_high, cd_high) = (self.lanes_of(a, b, high), self.lanes_of(c, d, high));
-        for (row, (left, right, pattern)) in rows.into_iter().zip([
+        for ((row, _), (left, right, pattern)) in rows.into_iter().zip([
             (ab, cd, [0, 1, 4, 5]),
             (ab, cd, [2, 3, 6, 7]),
             (ab_high, cd_high, [0, 1, 4, 5]),
