@@ -238,7 +238,9 @@ def main():
             for threads in map(int, args.threads.split(",")):
                 print(f"{subject.name}, {threads} threads", file=sys.stderr)
                 results.append({"model": subject.name, "threads": threads, "rounds": measure(args, subject, threads, scratch)})
-    versions = [f"onnxruntime {onnxruntime.__version__}"] + ([f"OpenVINO {openvino.__version__.split("-")[0]}"] if openvino else [])
+    versions = [f"onnxruntime {onnxruntime.__version__}"]
+    if openvino:
+        versions.append("OpenVINO " + openvino.__version__.split("-")[0])
     print(f"Beside {' and '.join(versions)}, {args.rounds} rounds.\n\n{report(results)}")
     if args.json:
         with open(args.json, "w", encoding="utf-8") as out:
