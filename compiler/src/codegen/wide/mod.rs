@@ -6,11 +6,13 @@
 //! `scalar`, `vector`, `lanes`, `mask` and `memory`). Vectors never spill: a kernel that needs more registers than there are
 //! is refused.
 //!
-//! Temporaries, on top of live values and the result: none for arithmetic with at most one constant operand, otherwise one
-//! for each further constant; `Reduce`, `Transpose`, AVX2 stores of the first lanes, of bytes and of 16 bits, and AVX2
-//! gathers take one; AVX2 `Slide` takes one; `Scale` takes one and a distinct result; stores as bfloat16 take two, three on
-//! AVX2; a result of `Permute`, `Gather`, `SplatLane`, `Slide` or `Reduce` does not share a register with its operand. A
-//! fused multiply-add works in place where its result is one of its operands or one of them dies.
+//! Registers that an operation takes on top of live values and its result: none for arithmetic with at most one operand
+//! that is a constant, otherwise one for each further constant; one for `Permute` and `SplatLane`, for `Reduce` and
+//! `Transpose`, for an AVX2 `Slide`, an AVX2 gather, and an AVX2 store of the first lanes or of narrow elements; one for
+//! AVX-512 stores of unsigned elements; `Scale` takes one, and so do shifts by counts that are not constant; stores as
+//! bfloat16 take two, and AVX2 one more for the comparison and one for the packing. Masks are mask registers on AVX-512 (six
+//! at once) and vector registers on AVX2. A result takes the register of an operand that dies there, except those of
+//! `Gather` and `Scale`.
 //!
 //! The code is position-independent; its constants follow it and are addressed relative to the instruction pointer.
 

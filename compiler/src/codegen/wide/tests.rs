@@ -6,6 +6,7 @@ mod arithmetic;
 mod lanes;
 mod memory;
 mod scalars;
+mod vectors;
 
 use brolga_runtime::Level;
 use cranelift_jit::{JITBuilder, JITModule};
