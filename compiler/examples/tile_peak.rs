@@ -7,13 +7,8 @@
 
 use std::time::{Duration, Instant};
 
-use brolga_compiler::codegen::{Code, Level, LevelTarget, wide};
+use brolga_compiler::codegen::{Code, CodegenError, JitCode, Level, LevelTarget, disassemble, wide};
 use brolga_compiler::tile::{Access, Builder, FloatUn, Index, Kernel, Lane, VectorOp};
-use cranelift_jit::{JITBuilder, JITModule};
-use cranelift_module::{Linkage, Module, default_libcall_names};
-
-type Entry = unsafe extern "C" fn(*const *mut u8, *const i64, i64, i64) -> i32;
-type Failure = Box<dyn std::error::Error>;
 
 /// A cache line, so that no vector straddles two.
 #[derive(Clone, Copy)]
@@ -86,27 +81,22 @@ fn peak(level: Level) -> Kernel {
 }
 
 /// The best time of one item over about half a second.
-fn time(code: &Code, bases: &[*mut u8], items: i64) -> Result<f64, Failure> {
-    let mut module = JITModule::new(JITBuilder::new(default_libcall_names())?);
-    let id = module.declare_function("kernel", Linkage::Export, &module.make_signature())?;
-    module.define_function_bytes(id, u64::from(code.alignment), &code.bytes, &[])?;
-    module.finalize_definitions()?;
-    // SAFETY: the bytes are a whole kernel with this signature, made for a level that this machine has.
-    let entry = unsafe { std::mem::transmute::<*const u8, Entry>(module.get_finalized_function(id)) };
+fn time(code: Code, level: Level, bases: &[*mut u8], items: i64) -> Result<f64, CodegenError> {
+    let loaded = JitCode::new(level, &[code])?;
     let (start, mut best) = (Instant::now(), Duration::MAX);
     while start.elapsed() < Duration::from_millis(500) {
-        let before = Instant::now();
-        // SAFETY: the bases hold all that the kernel touches, and it has no arguments.
-        let failed = unsafe { entry(bases.as_ptr(), std::ptr::null(), 0, items) };
-        assert_eq!(failed, 0, "the kernels contain no checks");
-        best = best.min(before.elapsed());
+        for entry in loaded.entries() {
+            let before = Instant::now();
+            // SAFETY: the bases hold all that the kernel touches, and it has no arguments.
+            let failed = unsafe { entry(bases.as_ptr(), std::ptr::null(), 0, items) };
+            assert_eq!(failed, 0, "the kernels contain no checks");
+            best = best.min(before.elapsed());
+        }
     }
-    // SAFETY: nothing calls the code after this.
-    unsafe { module.free_memory() };
     Ok(best.as_secs_f64() / items as f64)
 }
 
-fn main() -> Result<(), Failure> {
+fn main() -> Result<(), CodegenError> {
     let mut data = vec![vec![Line([1.0; 16]); 1 << 10]; 3];
     let bases: Vec<*mut u8> = data.iter_mut().map(|buffer| buffer.as_mut_ptr().cast()).collect();
     for (level, tiles) in [(Level::X86_64V3, &[6u32, 4][..]), (Level::X86_64V4, &[14, 8][..])] {
@@ -116,7 +106,7 @@ fn main() -> Result<(), Failure> {
         }
         let lanes = f64::from(level.target().lanes);
         let code = wide::lower(&peak(level), level)?;
-        let most = 2.0 * lanes * 12.0 * 64.0 / time(&code, &bases[2..], 2_000)? / 1e9;
+        let most = 2.0 * lanes * 12.0 * 64.0 / time(code, level, &bases[2..], 2_000)? / 1e9;
         println!("{level}: peak {most:.1} GFLOP/s");
         for rows in tiles {
             let kernel = tile(level, *rows);
@@ -128,14 +118,15 @@ fn main() -> Result<(), Failure> {
                 lowering = lowering.min(before.elapsed());
             }
             if std::env::args().any(|argument| argument == "--code") {
-                println!("{}", wide::disassemble(&code));
+                println!("{}", disassemble(&code, level));
             }
+            let size = code.bytes.len();
             let flop = 2.0 * lanes * 2.0 * f64::from(*rows) * (TAPS * CHANNELS) as f64;
-            let speed = flop / time(&code, &bases, 1_000)? / 1e9;
+            let speed = flop / time(code, level, &bases, 1_000)? / 1e9;
             println!(
                 "{level}: {rows}x2 tile {speed:.1} GFLOP/s, {:.1} % of peak, {} bytes, lowered in {lowering:?}",
                 100.0 * speed / most,
-                code.bytes.len()
+                size
             );
         }
     }

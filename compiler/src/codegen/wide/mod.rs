@@ -31,11 +31,10 @@ mod pool;
 mod scalar;
 mod vector;
 
-#[cfg(test)]
+#[cfg(all(test, unix))]
 mod tests;
 
 use brolga_runtime::Level;
-use iced_x86::{Decoder, DecoderOptions, Formatter, IntelFormatter};
 
 use super::{Code, CodegenError};
 use crate::tile::Kernel;
@@ -93,22 +92,4 @@ fn lower_for(kernel: &Kernel, isa: Isa) -> Result<Code, Fail> {
     let gprs = gpr::assign(&live);
     let bytes = emit::emit(&flat, &live, gprs, pool, isa)?;
     Ok(Code { bytes, alignment: 64 })
-}
-
-/// The instructions of x86-64 code, one a line with its offset, up to and with the first return; the constants follow it.
-pub fn disassemble(code: &Code) -> String {
-    let mut decoder = Decoder::with_ip(64, &code.bytes, 0, DecoderOptions::NONE);
-    let mut formatter = IntelFormatter::new();
-    formatter.options_mut().set_rip_relative_addresses(true);
-    let mut text = String::new();
-    while decoder.can_decode() {
-        let instruction = decoder.decode();
-        text.push_str(&format!("{:6x}  ", instruction.ip()));
-        formatter.format(&instruction, &mut text);
-        text.push('\n');
-        if instruction.mnemonic() == iced_x86::Mnemonic::Ret {
-            break;
-        }
-    }
-    text
 }

@@ -69,9 +69,8 @@ impl Pool {
     /// Appends the constants to the code; gives the offset of each. Whole vectors come first, so that none straddles two lines.
     pub(super) fn place(&self, bytes: &mut Vec<u8>) -> Vec<usize> {
         let mut offsets = vec![0; self.entries.len()];
-        if !self.entries.is_empty() {
-            bytes.resize(bytes.len().next_multiple_of(64), 0xcc);
-        }
+        let vectors = (0..self.entries.len()).any(|at| !self.is_word(PoolId(at as u32)));
+        bytes.resize(bytes.len().next_multiple_of(if vectors { self.lanes * 4 } else { 4 }), 0xcc);
         for words in [false, true] {
             for (at, entry) in self.entries.iter().enumerate() {
                 if self.is_word(PoolId(at as u32)) != words {

@@ -9,51 +9,30 @@ mod scalars;
 mod vectors;
 
 use brolga_runtime::Level;
-use cranelift_jit::{JITBuilder, JITModule};
-use cranelift_module::{Linkage, Module, default_libcall_names};
 
-use super::{disassemble, lower};
-use crate::codegen::{Code, LevelTarget};
+use super::lower;
+use crate::codegen::{JitCode, LevelTarget, disassemble};
 use crate::tile::{Buffer, Evaluator, Kernel, Target};
-
-type Entry = unsafe extern "C" fn(*const *mut u8, *const i64, i64, i64) -> i32;
 
 /// The wide levels this machine can run.
 fn levels() -> Vec<(Level, Target)> {
     [Level::X86_64V3, Level::X86_64V4].into_iter().filter(|l| l.available()).map(|l| (l, l.target())).collect()
 }
 
-/// Machine code ready to be called; the memory lives as long as the value.
-struct Loaded(Option<JITModule>, Entry);
-
-impl Loaded {
-    fn new(code: &Code) -> Self {
-        let mut module = JITModule::new(JITBuilder::new(default_libcall_names()).unwrap());
-        let id = module.declare_function("kernel", Linkage::Export, &module.make_signature()).unwrap();
-        module.define_function_bytes(id, u64::from(code.alignment), &code.bytes, &[]).unwrap();
-        module.finalize_definitions().unwrap();
-        // SAFETY: the bytes are a whole kernel with this signature, made for a level this machine has.
-        let entry = unsafe { std::mem::transmute::<*const u8, Entry>(module.get_finalized_function(id)) };
-        Loaded(Some(module), entry)
-    }
-
-    /// Calls the kernel.
-    ///
-    /// # Safety
-    /// The bases must hold everything the kernel touches.
-    unsafe fn call(&self, bases: &[*mut u8], args: &[i64], begin: i64, end: i64) -> i32 {
-        // SAFETY: the caller's promise.
-        unsafe { (self.1)(bases.as_ptr(), args.as_ptr(), begin, end) }
-    }
+/// Compiles a kernel and calls it.
+///
+/// # Safety
+/// The bases must hold everything the kernel touches.
+unsafe fn call(kernel: &Kernel, level: Level, bases: &[*mut u8], args: &[i64], items: i64) -> i32 {
+    let code = lower(kernel, level).unwrap_or_else(|error| panic!("{error}\n{kernel}"));
+    let loaded = JitCode::new(level, &[code]).unwrap();
+    // SAFETY: the caller's promise; the code was made for a level this machine has.
+    unsafe { (loaded.entries()[0])(bases.as_ptr(), args.as_ptr(), 0, items) }
 }
 
-impl Drop for Loaded {
-    fn drop(&mut self) {
-        if let Some(module) = self.0.take() {
-            // SAFETY: nothing calls the code after its owner is gone.
-            unsafe { module.free_memory() };
-        }
-    }
+/// The instructions of a kernel.
+fn listing(kernel: &Kernel, level: Level) -> String {
+    disassemble(&lower(kernel, level).unwrap(), level)
 }
 
 /// How outputs are compared.
@@ -74,7 +53,6 @@ fn canonical(bytes: &[u8], compare: Compare) -> Vec<u32> {
 
 /// Runs a kernel in the evaluator and as machine code on the same inputs; the last base is written, and compared.
 fn agree(kernel: &Kernel, level: Level, inputs: &[&[u8]], output: usize, args: &[i64], items: i64, compare: Compare) {
-    let code = lower(kernel, level).unwrap_or_else(|error| panic!("{error}\n{kernel}"));
     let (mut expected, mut actual) = (vec![0xa5u8; output], vec![0xa5u8; output]);
     let mut buffers: Vec<Buffer<'_>> = inputs.iter().map(|bytes| Buffer::Read(bytes)).collect();
     buffers.push(Buffer::Write(&mut expected));
@@ -84,15 +62,15 @@ fn agree(kernel: &Kernel, level: Level, inputs: &[&[u8]], output: usize, args: &
     let mut bases: Vec<*mut u8> = inputs.iter().map(|bytes| bytes.as_ptr().cast_mut()).collect();
     bases.push(actual.as_mut_ptr());
     // SAFETY: the evaluator has checked every access of this run against the same sizes.
-    let answer = unsafe { Loaded::new(&code).call(&bases, args, 0, items) };
-    assert_eq!(evaluated, answer, "{level}\n{kernel}\n{}", disassemble(&code));
+    let answer = unsafe { call(kernel, level, &bases, args, items) };
+    assert_eq!(evaluated, answer, "{level}\n{kernel}\n{}", listing(kernel, level));
     let (expected, actual) = (canonical(&expected, compare), canonical(&actual, compare));
     if let Some(at) = expected.iter().zip(&actual).position(|(a, b)| a != b) {
         panic!(
             "{level}: word {at} is {:#x}, expected {:#x}\n{kernel}\n{}",
             actual[at],
             expected[at],
-            disassemble(&code)
+            listing(kernel, level)
         );
     }
 }

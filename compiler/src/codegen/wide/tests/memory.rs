@@ -132,11 +132,11 @@ fn nothing_beyond_the_first_lanes_is_touched() {
                     let first = count(&mut k, by);
                     let v = k.vector(VectorOp::Load { mem: Mem { pointer: x, disp: 0.into() }, first, storage });
                     k.store_as(y, 0, v, first, storage);
-                    let code = Loaded::new(&lower(&k.finish(), level).unwrap());
+                    let kernel = k.finish();
                     let bytes = n * storage.bytes() as usize;
                     let bases = [input.before_end(bytes), output.before_end(bytes)];
                     // SAFETY: `bytes` bytes may be read and written; any more would fault, which is the test.
-                    assert_eq!(unsafe { code.call(&bases, &[n as i64], 0, 1) }, 0);
+                    assert_eq!(unsafe { call(&kernel, level, &bases, &[n as i64], 1) }, 0);
                     cases += 1;
                 }
             }
@@ -189,7 +189,7 @@ fn a_mask_is_made_once_for_many_lanes_counts() {
             k.store_first(y, i * bytes, v, n);
         });
         let kernel = k.finish();
-        let listing = disassemble(&lower(&kernel, level).unwrap());
+        let listing = listing(&kernel, level);
         let made = listing.matches(if target.lanes == 16 { "kmovw" } else { "neg" }).count();
         assert_eq!(made, 1, "{listing}");
         let size = 6 * target.lanes as usize;
