@@ -128,7 +128,7 @@ impl Spec {
     /// One element at a time.
     fn elements(&self, k: &mut Builder, streams: &[Stream], run: Run) {
         let one = k.num(1);
-        let mut body = |k: &mut Builder, at: ScalarId| {
+        let body = |k: &mut Builder, at: ScalarId| {
             let moved: Vec<Stream> = streams
                 .iter()
                 .map(|s| {

@@ -48,7 +48,7 @@ impl Spec {
         let stride = self.rows.1;
         let start = k.num(row as i64 * stride + 4 * element as i64);
         let y = k.pointer(y, start);
-        let mut fill = |k: &mut Builder, at: ScalarId, elements: usize| {
+        let fill = |k: &mut Builder, at: ScalarId, elements: usize| {
             let offset = k.mul_const(at, stride);
             let pointer = k.pointer(y, offset);
             let row = Stream { pointer, stride: 4, storage: Storage::B32 };

@@ -4,7 +4,7 @@ use super::copy::Spec;
 use super::halo::zero_halo;
 use super::operand::{broadcast, nest_of, place, plain};
 use super::{KernelCall, LowerContext, Lowered, NoKernel, Operand, View};
-use crate::ir::{Ints, Node, Op, PadMode, ValueId};
+use crate::ir::{Ints, Node, Op, ValueId};
 use brolga_runtime::DType;
 
 /// The result of a movement: strides over its nest and what is needed to write it.
@@ -225,10 +225,10 @@ fn tile(m: &mut Move<'_, '_>, node: &Node) -> Result<(), NoKernel> {
 
 fn depth_to_space(m: &mut Move<'_, '_>, node: &Node, block: usize, crd: bool) -> Result<(), NoKernel> {
     let p = m.plain_pair(node)?;
-    let ([n, channels, ..], [_, _, h, w]) = (p.to_dims[..], p.dims[..]) else {
+    let (&[n, channels, ..], &[_, _, h, w]) = (&p.to_dims[..], &p.dims[..]) else {
         return Err(NoKernel("depth to space of another rank than 4".into()));
     };
-    let ([on, oc, oh, ow], [sn, sc, sh, sw]) = (p.to_strides[..], p.strides[..]) else { return Ok(()) };
+    let (&[on, oc, oh, ow], &[sn, sc, sh, sw]) = (&p.to_strides[..], &p.strides[..]) else { return Ok(()) };
     let (b, c) = (block as i64, channels as i64);
     let (channel, row, column) = if crd { (sc * b * b, sc * b, sc) } else { (sc, sc * b * c, sc * c) };
     let dims = [n, channels, h, block, w, block];
@@ -238,10 +238,10 @@ fn depth_to_space(m: &mut Move<'_, '_>, node: &Node, block: usize, crd: bool) ->
 
 fn space_to_depth(m: &mut Move<'_, '_>, node: &Node, block: usize) -> Result<(), NoKernel> {
     let p = m.plain_pair(node)?;
-    let ([n, _, h, w], [_, channels, ..]) = (p.to_dims[..], p.dims[..]) else {
+    let (&[n, _, h, w], &[_, channels, ..]) = (&p.to_dims[..], &p.dims[..]) else {
         return Err(NoKernel("space to depth of another rank than 4".into()));
     };
-    let ([on, oc, oh, ow], [sn, sc, sh, sw]) = (p.to_strides[..], p.strides[..]) else { return Ok(()) };
+    let (&[on, oc, oh, ow], &[sn, sc, sh, sw]) = (&p.to_strides[..], &p.strides[..]) else { return Ok(()) };
     let (b, c) = (block as i64, channels as i64);
     let dims = [n, block, block, channels, h, w];
     let to = [on, oc * b * c, oc * c, oc, oh, ow];
@@ -276,7 +276,7 @@ fn reorder(m: &mut Move<'_, '_>, node: &Node) -> Result<(), NoKernel> {
     }
     match (&from, &to) {
         (View::Plain { strides: s, dims }, View::Blocked { lanes, strides: t, .. }) => {
-            let ([n, _, h, w], [sn, sc, sh, sw]) = (dims[..], s[..]) else { return Err(rank()) };
+            let (&[n, _, h, w], &[sn, sc, sh, sw]) = (&dims[..], &s[..]) else { return Err(rank()) };
             let (to, from) = ([t[0], t[1], t[2], t[3], 4], [sn, sc * *lanes as i64, sh, sw, sc]);
             m.copy(&[n, full, h, w, *lanes], (0, &to), (&operand, 0, &from))?;
             if rest > 0 && n * h * w > 0 {
@@ -289,7 +289,7 @@ fn reorder(m: &mut Move<'_, '_>, node: &Node) -> Result<(), NoKernel> {
             Ok(())
         }
         (View::Blocked { lanes, strides: s, .. }, View::Plain { strides: t, dims }) => {
-            let ([n, _, h, w], [tn, tc, th, tw]) = (dims[..], t[..]) else { return Err(rank()) };
+            let (&[n, _, h, w], &[tn, tc, th, tw]) = (&dims[..], &t[..]) else { return Err(rank()) };
             let (to, from) = ([tn, tc * *lanes as i64, tc, th, tw], [s[0], s[1], 4, s[2], s[3]]);
             m.copy(&[n, full, *lanes, h, w], (0, &to), (&operand, 0, &from))?;
             let skip = full as i64;

@@ -116,7 +116,7 @@ pub fn blocked_operand(
         return Ok((operand, vec![s[0], 0, s[2], s[3], 0], false));
     }
     if let (Some(weight), 1) = (cx.graph.weight(value), shape.iter().product::<usize>() / channels) {
-        if weight.dtype == brolga_runtime::DType::F32 && PackSpec::accepts(weight) {
+        if weight.dtype == DType::F32 && PackSpec::accepts(weight) {
             let spec = channel_spec(&shape, 1 - missing, lanes);
             return Ok((Operand::Packed(value, spec), vec![0, 4 * lanes as i64, 0, 0, 4], true));
         }

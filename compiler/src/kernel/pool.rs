@@ -187,7 +187,7 @@ impl Spec {
         k.for_(rows.first, rows.last, 1, |k, tap| {
             let offset = k.mul_const(tap, down);
             let x = k.pointer(x, offset);
-            let mut taps = |k: &mut Builder, x: PointerRef| {
+            let taps = |k: &mut Builder, x: PointerRef| {
                 k.unroll(count, |k, u| {
                     let v = k.load(x, u * step);
                     self.join(k, acc, u.into(), v);
