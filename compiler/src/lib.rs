@@ -2,7 +2,10 @@
 
 #[cfg(feature = "codegen")]
 pub mod codegen;
+#[cfg(feature = "codegen")]
+pub mod compile;
 pub mod ir;
 pub mod kernel;
 pub mod pass;
+pub mod plan;
 pub mod tile;

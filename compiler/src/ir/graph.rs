@@ -328,6 +328,12 @@ impl Graph {
     pub fn add_output(&mut self, name: impl Into<String>, id: ValueId) {
         self.outputs.push((name.into(), id));
     }
+    /// Makes the output at `position` another value.
+    pub(super) fn set_output(&mut self, position: usize, id: ValueId) {
+        if let Some((_, value)) = self.outputs.get_mut(position) {
+            *value = id;
+        }
+    }
     /// Replaces a node's operation and operands.
     pub(super) fn set_node(&mut self, id: NodeId, op: Op, inputs: Vec<ValueId>) {
         let place = self.places[&id];

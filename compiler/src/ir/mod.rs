@@ -3,6 +3,7 @@
 //! [`Graph`] holds nodes and values, [`Op`] is the closed set of operations, [`Type`] their types, [`Weight`] the constants,
 //! [`Patch`] the only way to change a graph after import, [`infer`] the typing rules.
 
+mod flops;
 pub mod eval;
 mod graph;
 pub mod infer;
@@ -11,6 +12,7 @@ mod patch;
 mod ty;
 mod weight;
 
+pub use flops::flops;
 pub use graph::*;
 pub use op::*;
 pub use patch::{Patch, PatchError};

@@ -19,6 +19,8 @@ pub struct Patch {
     edits: Vec<Edit>,
     replace: Vec<(ValueId, ValueId)>,
     retype: Vec<(ValueId, Type)>,
+    rewire: Vec<(NodeId, Vec<ValueId>)>,
+    outputs: Vec<(usize, ValueId)>,
     first_value: u32,
     next_value: u32,
 }
@@ -50,7 +52,16 @@ impl Patch {
     /// An empty patch of `graph`; `why` says in a few words what it does.
     pub fn new(graph: &Graph, why: impl Into<String>) -> Patch {
         let first = graph.next_value();
-        Patch { why: why.into(), edits: vec![], replace: vec![], retype: vec![], first_value: first, next_value: first }
+        Patch {
+            why: why.into(),
+            edits: vec![],
+            replace: vec![],
+            retype: vec![],
+            rewire: vec![],
+            outputs: vec![],
+            first_value: first,
+            next_value: first,
+        }
     }
     fn take(&mut self, count: usize) -> Vec<ValueId> {
         let first = self.next_value;
@@ -92,9 +103,21 @@ impl Patch {
     pub fn retype(&mut self, value: ValueId, ty: Type) {
         self.retype.push((value, ty));
     }
+    /// Gives one node other operands of the same logical types.
+    pub fn rewire(&mut self, node: NodeId, inputs: Vec<ValueId>) {
+        self.rewire.push((node, inputs));
+    }
+    /// Makes the graph output at `position` another value.
+    pub fn set_output(&mut self, position: usize, value: ValueId) {
+        self.outputs.push((position, value));
+    }
     /// Whether it changes nothing.
     pub fn is_empty(&self) -> bool {
-        self.edits.is_empty() && self.replace.is_empty() && self.retype.is_empty()
+        self.edits.is_empty()
+            && self.replace.is_empty()
+            && self.retype.is_empty()
+            && self.rewire.is_empty()
+            && self.outputs.is_empty()
     }
 }
 
@@ -130,6 +153,13 @@ impl Graph {
         }
         for (value, ty) in patch.retype {
             self.set_type(value, ty);
+        }
+        for (node, inputs) in patch.rewire {
+            let op = self.node(node).op.clone();
+            self.set_node(node, op, inputs);
+        }
+        for (position, value) in patch.outputs {
+            self.set_output(position, value);
         }
         for (old, new) in &patch.replace {
             let (a, b) = (self.ty(*old), self.ty(*new));

@@ -4,6 +4,7 @@
 //! name is the kernel's name, and a `lower` that reads a node and yields [`KernelCall`]s. Equal programs are compiled once.
 //! Builders see memory only through [`View`]s, so a tensor may lie inside a larger one (concat elision) or carry a halo.
 
+pub mod conv;
 pub mod copy;
 pub mod elementwise;
 pub mod expression;
@@ -20,7 +21,7 @@ mod select;
 
 pub use halo::zero_halo;
 pub use pack::{PackLoop, PackPiece, PackSpec};
-pub use select::lower;
+pub use select::{lower, op_name};
 
 use crate::ir::{Graph, Halo, Layout, Node, ValueId};
 use crate::tile;

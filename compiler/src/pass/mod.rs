@@ -23,6 +23,7 @@ mod gather_to_slice;
 mod lift_conv1d;
 pub mod manager;
 mod merge_duplicates;
+mod pick_layout;
 pub mod pipeline;
 mod recognise_activations;
 mod recognise_norms;

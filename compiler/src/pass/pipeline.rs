@@ -19,6 +19,7 @@ use super::gather_to_slice::GatherToSlice;
 use super::lift_conv1d::LiftConv1d;
 use super::manager::{Outcome, PassOptions, Stage, once, repeat, run_stages};
 use super::merge_duplicates::MergeDuplicates;
+use super::pick_layout::PickLayout;
 use super::recognise_activations::RecogniseActivations;
 use super::recognise_norms::RecogniseNorms;
 use super::simplify_arithmetic::SimplifyArithmetic;
@@ -96,4 +97,10 @@ pub fn optimize(graph: Graph, options: &PassOptions) -> Result<Outcome, PassErro
     let mut outcome = run_stages(graph, OPTIMIZE, options)?;
     outcome.graph.phase = outcome.graph.phase.max(Phase::Optimized);
     Ok(outcome)
+}
+
+/// Chooses layouts for vectors of `lanes` lanes and inserts the reorders they need.
+pub fn lay_out(graph: Graph, lanes: u32, options: &PassOptions) -> Result<Outcome, PassError> {
+    let pick_layout = PickLayout { lanes };
+    run_stages(graph, &[once("layout", &[&pick_layout, &DropDead])], options)
 }

@@ -1,0 +1,326 @@
+//! A loaded model: the optimised graph, and a bounded cache from sizes to compiled programs.
+
+use crate::{Error, Options};
+use brolga_compiler::compile::{CompileOptions, Compiled, compile};
+use brolga_compiler::ir::{Bindings, Dim, Graph};
+use brolga_compiler::pass::{self, PassRecord};
+use brolga_proto::Loaded;
+use brolga_runtime::{DType, Instance, Level, Pool, RunOptions, Tensor};
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// Programs kept for different sizes.
+const KEPT_PROGRAMS: usize = 8;
+
+/// An input or output: its extents may be symbolic.
+#[derive(Clone, Debug)]
+pub struct PortInfo {
+    /// Name in the model.
+    pub name: String,
+    /// Element type.
+    pub dtype: DType,
+    /// Extents.
+    pub shape: Vec<Dim>,
+}
+
+/// Time from file to runnable, by part.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct LoadTiming {
+    /// Reading and importing.
+    pub parse: Duration,
+    /// Passes, layout, memory plan, lowering.
+    pub passes: Duration,
+    /// Machine code.
+    pub codegen: Duration,
+    /// Packing weights.
+    pub pack: Duration,
+    /// All of it.
+    pub total: Duration,
+}
+
+/// A model that can be run, from any number of threads at once.
+pub struct Model {
+    imported: Graph,
+    /// Optimised with whatever is symbolic left so.
+    optimized: Graph,
+    log: Vec<PassRecord>,
+    options: Options,
+    level: Level,
+    pool: Arc<Pool>,
+    programs: Mutex<Vec<(Bindings, Arc<Instance>)>>,
+    timing: Mutex<LoadTiming>,
+}
+
+impl Model {
+    /// Loads a file with the default options.
+    pub fn load(path: impl AsRef<Path>) -> Result<Model, Error> {
+        Model::load_with(path, Options::default())
+    }
+
+    /// Loads a file. When all sizes are known, the code is made here and not at the first run.
+    pub fn load_with(path: impl AsRef<Path>, options: Options) -> Result<Model, Error> {
+        let start = Instant::now();
+        let loaded = brolga_proto::load(path.as_ref(), &options.limits)?;
+        Model::build(&loaded, options, start)
+    }
+
+    /// Loads a model from memory; it cannot have external data.
+    pub fn from_bytes(bytes: impl Into<Vec<u8>>, options: Options) -> Result<Model, Error> {
+        let start = Instant::now();
+        let loaded = brolga_proto::decode(bytes.into().into(), &options.limits)?;
+        Model::build(&loaded, options, start)
+    }
+
+    /// Imports and optimises, and compiles nothing.
+    pub fn open(path: impl AsRef<Path>, options: Options) -> Result<Model, Error> {
+        let start = Instant::now();
+        let loaded = brolga_proto::load(path.as_ref(), &options.limits)?;
+        Model::prepare(&loaded, options, start)
+    }
+
+    fn build(loaded: &Loaded, options: Options, start: Instant) -> Result<Model, Error> {
+        let model = Model::prepare(loaded, options, start)?;
+        if model.imported.symbols().is_empty() {
+            model.program(&Bindings::new())?;
+        }
+        model.timing().total = start.elapsed();
+        Ok(model)
+    }
+
+    fn prepare(loaded: &Loaded, options: Options, start: Instant) -> Result<Model, Error> {
+        let level = match options.level.or_else(Level::host) {
+            Some(level) => level,
+            None => return Err(Error::Machine("no code can be made for this machine's CPU".into())),
+        };
+        let imported = brolga_frontend::import(loaded, &brolga_frontend::Options::default())?;
+        let imported = if options.dims.is_empty() { imported } else { imported.bind(&check_dims(&imported, &options.dims)?)? };
+        let parse = start.elapsed();
+        let start = Instant::now();
+        let outcome = pass::optimize(imported.clone(), &options.passes)?;
+        let timing = LoadTiming { parse, passes: start.elapsed(), ..LoadTiming::default() };
+        Ok(Model {
+            imported,
+            optimized: outcome.graph,
+            log: outcome.log,
+            pool: Pool::shared(options.thread_count()),
+            options,
+            level,
+            programs: Mutex::default(),
+            timing: Mutex::new(timing),
+        })
+    }
+
+    fn timing(&self) -> std::sync::MutexGuard<'_, LoadTiming> {
+        self.timing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Inputs in order.
+    pub fn inputs(&self) -> Vec<PortInfo> {
+        let port = |id| {
+            let value = self.imported.value(id);
+            PortInfo { name: value.name.clone(), dtype: value.ty.dtype, shape: value.ty.shape.clone() }
+        };
+        self.imported.inputs().iter().map(|v| port(*v)).collect()
+    }
+
+    /// Outputs in order.
+    pub fn outputs(&self) -> Vec<PortInfo> {
+        let port = |(name, id): &(String, _)| {
+            let ty = self.imported.ty(*id);
+            PortInfo { name: name.clone(), dtype: ty.dtype, shape: ty.shape.clone() }
+        };
+        self.imported.outputs().iter().map(port).collect()
+    }
+
+    /// The optimised graph before any choice that depends on a target: the same text on every machine.
+    pub fn ir_text(&self) -> String {
+        self.optimized.to_text()
+    }
+    /// The optimised graph.
+    pub fn graph(&self) -> &Graph {
+        &self.optimized
+    }
+    /// The graph as imported.
+    pub fn imported(&self) -> &Graph {
+        &self.imported
+    }
+    /// What each pass did and refused.
+    pub fn pass_log(&self) -> &[PassRecord] {
+        &self.log
+    }
+    /// CPU level that code is made for.
+    pub fn level(&self) -> Level {
+        self.level
+    }
+    /// Time from file to runnable so far.
+    pub fn load_timing(&self) -> LoadTiming {
+        *self.timing()
+    }
+
+    /// Compiles for these values of the symbolic dimensions, without linking.
+    pub fn compile(&self, dims: &Bindings) -> Result<Compiled, Error> {
+        for symbol in self.imported.symbols() {
+            if !dims.contains_key(&symbol) {
+                return Err(Error::Unbound(symbol));
+            }
+        }
+        let options = CompileOptions {
+            level: self.level,
+            threads: self.options.thread_count(),
+            passes: self.options.passes.clone(),
+        };
+        if dims.is_empty() {
+            return Ok(compile(&self.optimized, &options)?);
+        }
+        let bound = self.imported.bind(&check_dims(&self.imported, dims)?)?;
+        let bound = pass::optimize(bound, &self.options.passes)?.graph;
+        Ok(compile(&bound, &options)?)
+    }
+
+    /// The program for these values of the symbolic dimensions; made at most once while it stays in the cache.
+    pub fn program(&self, dims: &Bindings) -> Result<Arc<Instance>, Error> {
+        let lock = || self.programs.lock().unwrap_or_else(PoisonError::into_inner);
+        {
+            let mut programs = lock();
+            if let Some(at) = programs.iter().position(|(d, _)| d == dims) {
+                let found = programs.remove(at);
+                programs.push(found.clone());
+                return Ok(found.1);
+            }
+        }
+        let start = Instant::now();
+        let compiled = self.compile(dims)?;
+        let lowered = start.elapsed().saturating_sub(compiled.timing.codegen);
+        let (program, spent) = compiled.link(self.options.thread_count())?;
+        let instance = Arc::new(Instance::new(Arc::new(program), self.pool.clone())?);
+        {
+            let mut timing = self.timing();
+            timing.passes += lowered;
+            timing.codegen += spent.codegen;
+            timing.pack += spent.pack;
+        }
+        let mut programs = lock();
+        programs.push((dims.clone(), instance.clone()));
+        if programs.len() > KEPT_PROGRAMS {
+            programs.remove(0);
+        }
+        Ok(instance)
+    }
+
+    /// Values of the symbolic dimensions that inputs of these shapes imply.
+    pub fn bindings(&self, shapes: &[&[usize]]) -> Result<Bindings, Error> {
+        let mut found = Bindings::new();
+        for (id, shape) in self.imported.inputs().iter().zip(shapes) {
+            let value = self.imported.value(*id);
+            let mismatch = || Error::Usage(format!("input `{}` is {}, a tensor of shape {shape:?} was given", value.name, value.ty));
+            if value.ty.rank() != shape.len() {
+                return Err(mismatch());
+            }
+            for (dim, extent) in value.ty.shape.iter().zip(*shape) {
+                let extent = i64::try_from(*extent).map_err(|_| mismatch())?;
+                match dim.bind(&found) {
+                    Dim::Const(n) if n == extent => {}
+                    Dim::Const(_) => return Err(mismatch()),
+                    other => {
+                        let mut names = Vec::new();
+                        other.symbols(&mut names);
+                        let [name] = &names[..] else { return Err(mismatch()) };
+                        if other != Dim::symbol(name.clone()) {
+                            return Err(mismatch());
+                        }
+                        found.insert(name.clone(), extent);
+                    }
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    /// Runs the model on inputs by name.
+    pub fn run<'a>(&self, inputs: impl IntoIterator<Item = (&'a str, Tensor)>) -> Result<Outputs, Error> {
+        let mut slots: Vec<Option<Tensor>> = vec![None; self.imported.inputs().len()];
+        for (name, tensor) in inputs {
+            let at = self.imported.inputs().iter().position(|v| self.imported.value(*v).name == name);
+            match at.and_then(|at| slots.get_mut(at)) {
+                Some(slot) => *slot = Some(tensor),
+                None => return Err(Error::Usage(format!("the model has no input `{name}`; its inputs are {}", self.names()))),
+            }
+        }
+        let tensors: Option<Vec<Tensor>> = slots.into_iter().collect();
+        match tensors {
+            Some(tensors) => self.run_tensors(&tensors),
+            None => Err(Error::Usage(format!("not all inputs were given; the model's inputs are {}", self.names()))),
+        }
+    }
+
+    fn names(&self) -> String {
+        let names: Vec<String> = self.inputs().into_iter().map(|p| format!("`{}`", p.name)).collect();
+        names.join(", ")
+    }
+
+    /// Runs the model on inputs by position.
+    pub fn run_tensors(&self, inputs: &[Tensor]) -> Result<Outputs, Error> {
+        if inputs.len() != self.imported.inputs().len() {
+            let count = self.imported.inputs().len();
+            return Err(Error::Usage(format!("the model has {count} inputs ({}), {} were given", self.names(), inputs.len())));
+        }
+        let shapes: Vec<&[usize]> = inputs.iter().map(Tensor::shape).collect();
+        let instance = self.program(&self.bindings(&shapes)?)?;
+        let tensors = instance.run_tensors(inputs, RunOptions::default())?;
+        let names = self.imported.outputs().iter().map(|(name, _)| name.clone()).collect();
+        Ok(Outputs { names, tensors })
+    }
+}
+
+/// Refuses values for symbols that the model does not have, and values below 0.
+fn check_dims(graph: &Graph, dims: &Bindings) -> Result<Bindings, Error> {
+    let symbols = graph.symbols();
+    for (name, value) in dims {
+        if !symbols.contains(name) {
+            let known = if symbols.is_empty() { "none".to_owned() } else { symbols.join(", ") };
+            return Err(Error::Usage(format!("the model has no symbolic dimension `{name}`; it has {known}")));
+        }
+        if *value < 0 {
+            return Err(Error::Usage(format!("dimension `{name}` cannot be {value}")));
+        }
+    }
+    Ok(dims.clone())
+}
+
+/// Results of a run, in order and by name.
+#[derive(Clone, Debug)]
+pub struct Outputs {
+    names: Vec<String>,
+    tensors: Vec<Tensor>,
+}
+
+impl Outputs {
+    /// The output of this name.
+    pub fn get(&self, name: &str) -> Option<&Tensor> {
+        self.names.iter().position(|n| n == name).map(|i| &self.tensors[i])
+    }
+    /// Names and tensors in order.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &Tensor)> {
+        self.names.iter().map(String::as_str).zip(&self.tensors)
+    }
+    /// Number of outputs.
+    pub fn len(&self) -> usize {
+        self.tensors.len()
+    }
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.tensors.is_empty()
+    }
+    /// The tensors in order.
+    pub fn into_tensors(self) -> Vec<Tensor> {
+        self.tensors
+    }
+}
+
+impl std::ops::Index<usize> for Outputs {
+    type Output = Tensor;
+    fn index(&self, position: usize) -> &Tensor {
+        &self.tensors[position]
+    }
+}

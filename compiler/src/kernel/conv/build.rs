@@ -1,0 +1,360 @@
+//! Writes the tile program of a [`TileSpec`].
+//!
+//! ```text
+//! for item (outer, row block, panel)
+//!   for row group of the block
+//!     for tile of the row group            two widths, or one body per tile when rows are tiled together
+//!       acc[pixel][vector] = bias
+//!       for chunk of channels, for tap y   unrolled: tap x, channel
+//!         acc[pixel][vector] += splat x[pixel + tap, channel] * w[channel][vector]
+//!       y[pixel][vector] = expression(acc, extras)
+//! ```
+
+use super::spec::{ExtraKind, Stream, TileSpec, WeightLayout, body_budget};
+use crate::kernel::NoKernel;
+use crate::kernel::expression::expression;
+use crate::tile::{Access, Builder, Cmp, Index, Kernel, Lane, Operand, PointerRef, RegId, ScalarId, Target, UnrollId, VectorOp};
+
+/// Pointers of one pixel stream within a tile.
+struct Cursor<'a> {
+    pointer: PointerRef,
+    stream: &'a Stream,
+    kind: ExtraKind,
+}
+
+/// Where the tile being written starts and how wide it is.
+#[derive(Clone, Copy)]
+struct Tile {
+    /// First pixel within the row group when that is known; else the cursor already points there.
+    first: Option<usize>,
+    pixels: usize,
+}
+
+struct Writer<'a> {
+    spec: &'a TileSpec,
+    lanes: i64,
+    /// Valid lanes of the last vector of this item, when some must not be stored.
+    tail: Option<ScalarId>,
+}
+
+/// Scalars of an item of work.
+struct Item {
+    outer: Vec<ScalarId>,
+    panel: ScalarId,
+    first_group: ScalarId,
+    last_group: ScalarId,
+}
+
+impl TileSpec {
+    /// The program. Bases: x, w, (bias), extras in order, y.
+    pub fn build(&self, target: Target) -> Result<Kernel, NoKernel> {
+        let mut k = Builder::new(self.name(target.lanes), target);
+        let x = k.base("x", Access::Read);
+        let w = k.base("w", Access::Read);
+        let bias = self.bias.as_ref().map(|_| k.base("bias", Access::Read));
+        let extras: Vec<PointerRef> = (0..self.extras.len()).map(|i| k.base(&format!("e{i}"), Access::Read)).collect();
+        let y = k.base("y", Access::Write);
+        let mut failed = None;
+        let (begin, end) = (k.begin(), k.end());
+        k.for_(begin, end, 1, |k, item| {
+            let item = self.decode(k, item);
+            let tail = self.tail_lanes.map(|lanes| self.tail_count(k, item.panel, lanes, target.lanes));
+            let writer = Writer { spec: self, lanes: i64::from(target.lanes), tail };
+            let wp = {
+                let at = offset(k, &item.outer, &self.w_outer, item.panel, self.w_panel);
+                k.pointer(w, at)
+            };
+            let bp = bias.map(|b| {
+                let strides = self.bias.clone().unwrap_or_default();
+                let panel = self.vectors as i64 * writer.lanes * 4;
+                let at = offset(k, &item.outer, &strides, item.panel, panel);
+                k.pointer(b, at)
+            });
+            let streams: Vec<(PointerRef, &Stream, ExtraKind)> = std::iter::once((x, &self.x, ExtraKind::Element))
+                .chain(extras.iter().zip(&self.extras).map(|(p, (kind, s))| (*p, s, *kind)))
+                .chain(std::iter::once((y, &self.y, ExtraKind::Element)))
+                .map(|(p, s, kind)| {
+                    let at = offset(k, &item.outer, &s.outer, item.panel, s.panel);
+                    (k.pointer(p, at), s, kind)
+                })
+                .collect();
+            k.for_(item.first_group, item.last_group, 1, |k, group| {
+                let cursors: Vec<Cursor> = streams
+                    .iter()
+                    .map(|(p, stream, kind)| Cursor { pointer: advance(k, *p, group, stream.row, self.rows_per_tile), stream, kind: *kind })
+                    .collect();
+                if let Err(e) = writer.row_group(k, wp, bp, &cursors) {
+                    failed = Some(e);
+                }
+            });
+        });
+        match failed {
+            Some(e) => Err(e),
+            None => Ok(k.finish()),
+        }
+    }
+
+    /// Splits an item number into outer indices, panel, and row groups.
+    fn decode(&self, k: &mut Builder, item: ScalarId) -> Item {
+        let (blocks, panels) = (self.row_blocks() as i64, self.panels as i64);
+        let (inner, middle) = if self.panels_inner { (panels, blocks) } else { (blocks, panels) };
+        let (a, rest) = digit(k, item, inner);
+        let (b, mut rest) = digit(k, rest, middle);
+        let (panel, block) = if self.panels_inner { (a, b) } else { (b, a) };
+        let mut outer = Vec::new();
+        for count in self.outer.iter().rev() {
+            let (index, more) = digit(k, rest, *count as i64);
+            outer.push(index);
+            rest = more;
+        }
+        outer.reverse();
+        let first_group = k.mul_const(block, self.row_block as i64);
+        let past = k.add_const(first_group, self.row_block as i64);
+        let all = k.num(self.row_groups() as i64);
+        let last_group = k.smin(past, all);
+        Item { outer, panel, first_group, last_group }
+    }
+
+    /// Lanes to store of the last vector: all of them except in the last panel.
+    fn tail_count(&self, k: &mut Builder, panel: ScalarId, tail: usize, lanes: u32) -> ScalarId {
+        let last = k.num(self.panels as i64 - 1);
+        let (some, all) = (k.num(tail as i64), k.num(i64::from(lanes)));
+        let cond = crate::tile::Cond { cmp: Cmp::Eq, a: panel, b: last };
+        k.scalar(crate::tile::ScalarOp::Select(cond, some, all))
+    }
+}
+
+/// `value mod count` and `value / count`.
+fn digit(k: &mut Builder, value: ScalarId, count: i64) -> (ScalarId, ScalarId) {
+    if count == 1 {
+        return (k.num(0), value);
+    }
+    (k.rem_const(value, count), k.div_const(value, count))
+}
+
+/// Sum of index times stride.
+fn offset(k: &mut Builder, outer: &[ScalarId], strides: &[i64], panel: ScalarId, panel_stride: i64) -> ScalarId {
+    let mut sum = k.mul_const(panel, panel_stride);
+    for (index, stride) in outer.iter().zip(strides) {
+        if *stride != 0 {
+            let part = k.mul_const(*index, *stride);
+            sum = k.sadd(sum, part);
+        }
+    }
+    sum
+}
+
+fn advance(k: &mut Builder, p: PointerRef, by: ScalarId, stride: i64, times: usize) -> PointerRef {
+    if stride == 0 {
+        return p;
+    }
+    let at = k.mul_const(by, stride * times as i64);
+    k.pointer(p, at)
+}
+
+impl Writer<'_> {
+    /// All tiles of one row group. `cursors` are x, extras, y at the group's first pixel.
+    fn row_group(&self, k: &mut Builder, w: PointerRef, bias: Option<PointerRef>, cursors: &[Cursor]) -> Result<(), NoKernel> {
+        if self.spec.rows_per_tile > 1 {
+            let mut first = 0;
+            for (count, pixels) in self.spec.tiles() {
+                for _ in 0..count {
+                    self.tile(k, w, bias, cursors, Tile { first: Some(first), pixels })?;
+                    first += pixels;
+                }
+            }
+            return Ok(());
+        }
+        let mut start = 0;
+        let mut result = Ok(());
+        for (count, pixels) in self.spec.tiles() {
+            if count == 0 || pixels == 0 {
+                continue;
+            }
+            k.for_count(count as i64, |k, i| {
+                let here = k.mul_const(i, pixels as i64);
+                let here = k.add_const(here, start as i64);
+                let moved: Vec<Cursor> = cursors
+                    .iter()
+                    .map(|c| Cursor { pointer: advance(k, c.pointer, here, c.stream.col, 1), stream: c.stream, kind: c.kind })
+                    .collect();
+                if let Err(e) = self.tile(k, w, bias, &moved, Tile { first: None, pixels }) {
+                    result = Err(e);
+                }
+            });
+            start += count * pixels;
+        }
+        result
+    }
+
+    /// Displacement of pixel `m` of a tile in a stream.
+    fn pixel(&self, k: &mut Builder, stream: &Stream, tile: Tile, m: UnrollId) -> Index {
+        let Some(first) = tile.first else { return m * stream.col };
+        let cols = self.spec.cols;
+        let place = |p: usize| (p / cols) as i64 * stream.row + (p % cols) as i64 * stream.col;
+        let table = k.table((first..first + tile.pixels).map(place).collect());
+        Index::Table(table, Box::new(m.into()))
+    }
+
+    fn tile(&self, k: &mut Builder, w: PointerRef, bias: Option<PointerRef>, cursors: &[Cursor], tile: Tile) -> Result<(), NoKernel> {
+        let (pixels, vectors) = (tile.pixels as u32, self.spec.vectors as u32);
+        let acc = k.reg(Lane::F32, &[pixels, vectors]);
+        let width = self.lanes * 4;
+        k.unroll(vectors, |k, n| {
+            let start = match bias {
+                Some(p) => k.load(p, n * width),
+                None => k.float(0.0),
+            };
+            k.unroll(pixels, |k, m| k.set(acc, &[m.into(), n.into()], VectorOp::Copy(start.clone())));
+        });
+        self.reduction(k, w, &cursors[0], tile, acc);
+        self.store(k, cursors, tile, acc)
+    }
+
+    /// The sum over chunks, taps and channels.
+    fn reduction(&self, k: &mut Builder, w: PointerRef, x: &Cursor, tile: Tile, acc: RegId) {
+        let s = self.spec;
+        let full = s.channels / s.chunk;
+        let rest = s.channels % s.chunk;
+        let vector_bytes = s.vectors as i64 * self.lanes * 4;
+        // Bytes of the weights of one chunk, all taps.
+        let per_channel = match s.w_layout {
+            WeightLayout::Packed => vector_bytes,
+            WeightLayout::Rows(stride) => stride,
+        };
+        let chunk_bytes = per_channel * (s.chunk * s.taps[0].0 * s.taps[1].0) as i64;
+        if full > 0 {
+            k.for_count(full as i64, |k, c| {
+                let (xo, wo) = (k.mul_const(c, s.chunk_stride), k.mul_const(c, chunk_bytes));
+                let (xp, wp) = (k.pointer(x.pointer, xo), k.pointer(w, wo));
+                self.taps(k, xp, wp, x.stream, tile, acc, s.chunk, per_channel);
+            });
+        }
+        if rest > 0 {
+            let (xo, wo) = (k.num(full as i64 * s.chunk_stride), k.num(full as i64 * chunk_bytes));
+            let (xp, wp) = (k.pointer(x.pointer, xo), k.pointer(w, wo));
+            self.taps(k, xp, wp, x.stream, tile, acc, rest, per_channel);
+        }
+    }
+
+    /// All taps of `channels` channels: loops over tap rows, and over tap columns and parts of the channels where the
+    /// unrolled body would be too long.
+    fn taps(
+        &self,
+        k: &mut Builder,
+        xp: PointerRef,
+        wp: PointerRef,
+        x: &Stream,
+        tile: Tile,
+        acc: RegId,
+        channels: usize,
+        per_channel: i64,
+    ) {
+        let s = self.spec;
+        let ([(ky, y_step), (kx, x_step)], target) = (s.taps, k.target());
+        let multiply = if target.fma { 1 } else { 2 };
+        let per_step = tile.pixels * s.vectors * multiply + tile.pixels + s.vectors;
+        let steps = (body_budget(target) / per_step).max(1);
+        let unroll_x = if kx * channels <= steps { kx } else { 1 };
+        let part = largest_divisor(channels, (steps / unroll_x).max(1));
+        let body = |k: &mut Builder, xp: PointerRef, wp: PointerRef| {
+            k.unroll(unroll_x as u32, |k, tx| {
+                k.unroll(part as u32, |k, c| {
+                    let weight = (tx * (channels as i64 * per_channel)) + (c * per_channel);
+                    let input = (tx * x_step) + (c * s.channel_stride);
+                    self.step(k, xp, wp, x, tile, acc, input, weight);
+                });
+            });
+        };
+        let row_bytes = (kx * channels) as i64 * per_channel;
+        k.for_count(ky as i64, |k, ty| {
+            let (xo, wo) = (k.mul_const(ty, y_step), k.mul_const(ty, row_bytes));
+            let (xp, wp) = (k.pointer(xp, xo), k.pointer(wp, wo));
+            k.for_count((kx / unroll_x) as i64, |k, tx| {
+                let (xo, wo) = (k.mul_const(tx, x_step), k.mul_const(tx, channels as i64 * per_channel));
+                let (xp, wp) = (k.pointer(xp, xo), k.pointer(wp, wo));
+                k.for_count((channels / part) as i64, |k, c| {
+                    let (xo, wo) = (k.mul_const(c, part as i64 * s.channel_stride), k.mul_const(c, part as i64 * per_channel));
+                    let (xp, wp) = (k.pointer(xp, xo), k.pointer(wp, wo));
+                    body(k, xp, wp);
+                });
+            });
+        });
+    }
+
+    /// One channel of one tap: `vectors` weight loads, `pixels` broadcasts, their products.
+    fn step(&self, k: &mut Builder, xp: PointerRef, wp: PointerRef, x: &Stream, tile: Tile, acc: RegId, input: Index, weight: Index) {
+        let vectors = self.spec.vectors;
+        let width = self.lanes * 4;
+        let weights: Vec<Operand> = (0..vectors)
+            .map(|n| {
+                let at = weight.clone() + Index::Const(n as i64 * width);
+                match (self.spec.w_layout, self.tail) {
+                    (WeightLayout::Rows(_), Some(tail)) if n + 1 == vectors => k.load_first(wp, at, tail),
+                    _ => k.load(wp, at),
+                }
+            })
+            .collect();
+        k.unroll(tile.pixels as u32, |k, m| {
+            let at = self.pixel(k, x, tile, m) + input;
+            let value = if self.spec.depthwise { k.load(xp, at) } else { k.splat_load(xp, at) };
+            for (n, weight) in weights.iter().enumerate() {
+                k.accumulate(acc, &[m.into(), Index::Const(n as i64)], value.clone(), weight.clone());
+            }
+        });
+    }
+
+    /// Expression and store.
+    fn store(&self, k: &mut Builder, cursors: &[Cursor], tile: Tile, acc: RegId) -> Result<(), NoKernel> {
+        let mut result = Ok(());
+        let (width, vectors) = (self.lanes * 4, self.spec.vectors);
+        let (y, extras) = match cursors.split_last() {
+            Some((y, rest)) => (y, &rest[1..]),
+            None => return Ok(()),
+        };
+        for n in 0..vectors {
+            let last = n + 1 == vectors;
+            let fixed: Vec<Option<Operand>> = extras
+                .iter()
+                .map(|e| match e.kind {
+                    ExtraKind::Element => None,
+                    ExtraKind::Channel => Some(k.load(e.pointer, n as i64 * width)),
+                    ExtraKind::Scalar => Some(k.splat_load(e.pointer, 0)),
+                })
+                .collect();
+            k.unroll(tile.pixels as u32, |k, m| {
+                let mut inputs = vec![k.get(acc, &[m.into(), Index::Const(n as i64)])];
+                for (e, fixed) in extras.iter().zip(&fixed) {
+                    inputs.push(match (fixed, self.tail) {
+                        (Some(value), _) => value.clone(),
+                        (None, tail) => {
+                            let at = self.pixel(k, e.stream, tile, m) + Index::Const(n as i64 * e.stream.vector);
+                            match tail {
+                                Some(count) if last => k.load_first(e.pointer, at, count),
+                                _ => k.load(e.pointer, at),
+                            }
+                        }
+                    });
+                }
+                let value = match expression(k, &self.spec.epilogue, &inputs) {
+                    Ok(value) => value,
+                    Err(e) => {
+                        result = Err(e);
+                        return;
+                    }
+                };
+                let at = self.pixel(k, y.stream, tile, m) + Index::Const(n as i64 * y.stream.vector);
+                match self.tail {
+                    Some(count) if last => k.store_first(y.pointer, at, value, count),
+                    _ => k.store(y.pointer, at, value),
+                }
+            });
+        }
+        result
+    }
+}
+
+/// Largest divisor of `n` that is at most `limit`.
+fn largest_divisor(n: usize, limit: usize) -> usize {
+    (1..=n.min(limit).max(1)).rev().find(|d| n.is_multiple_of(*d)).unwrap_or(1)
+}

@@ -1,0 +1,416 @@
+//! Lowers Conv to tile kernels: geometry from the views, weights packed for the chosen tile.
+
+use super::choose::{self, Problem, blocking, choose, choose_depthwise};
+use super::spec::{ExtraKind, Stream, TileSpec, WeightLayout};
+use crate::ir::{Expression, Node, Op, ValueId, Window};
+use crate::kernel::{KernelCall, LowerContext, Lowered, NoKernel, Operand, PackLoop, PackPiece, PackSpec, View};
+
+/// A blocked view taken apart.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Image {
+    pub dims: [usize; 4],
+    pub lanes: usize,
+    pub strides: [i64; 4],
+    pub halo: crate::ir::Halo,
+}
+
+pub(super) fn image(view: &View) -> Result<Image, NoKernel> {
+    match view {
+        View::Blocked { dims, lanes, strides, halo } => {
+            Ok(Image { dims: *dims, lanes: *lanes, strides: *strides, halo: *halo })
+        }
+        View::Plain { .. } => Err(NoKernel("a convolution kernel reads and writes channel blocks".into())),
+    }
+}
+
+/// The operand of a fused expression as a base and a stream.
+pub(super) struct Extra {
+    pub kind: ExtraKind,
+    pub operand: Operand,
+    pub stream: Stream,
+}
+
+/// Operands of the epilogue from position `from` on. `y` is the result's image.
+pub(super) fn extras(
+    cx: &LowerContext,
+    node: &Node,
+    from: usize,
+    y: &Image,
+    vectors: usize,
+    first_vector: usize,
+) -> Result<Vec<Extra>, NoKernel> {
+    let mut found = Vec::new();
+    for value in node.inputs.iter().skip(from) {
+        found.push(extra(cx, *value, y, vectors, first_vector)?);
+    }
+    Ok(found)
+}
+
+fn extra(cx: &LowerContext, value: ValueId, y: &Image, vectors: usize, first_vector: usize) -> Result<Extra, NoKernel> {
+    let dims = cx.dims(value)?;
+    let channels = y.dims[1];
+    let width = (y.lanes * 4) as i64;
+    let elements: usize = dims.iter().product();
+    if elements == 1 {
+        let operand = match cx.graph.weight(value) {
+            Some(_) => Operand::Packed(value, PackSpec::plain(&dims)),
+            None => Operand::Value(value, 0),
+        };
+        return Ok(Extra { kind: ExtraKind::Scalar, operand, stream: Stream { outer: vec![0, 0], ..Stream::default() } });
+    }
+    if cx.graph.weight(value).is_some() && elements == channels && dims.len() >= 3 && dims[dims.len() - 3] == channels {
+        let dim = dims.len() - 3;
+        let loops = vec![PackLoop { count: channels.next_multiple_of(y.lanes), dim, step: 1 }];
+        let piece = PackPiece { start: vec![0; dims.len()], end: dims.clone(), loops };
+        // Channels start at the part's first vector; the operand's bytes begin there by the piece's start.
+        let mut piece = piece;
+        piece.start[dim] = first_vector * y.lanes;
+        let operand = Operand::Packed(value, PackSpec { source: dims, pieces: vec![piece] });
+        let stream = Stream { outer: vec![0, 0], panel: vectors as i64 * width, vector: width, row: 0, col: 0 };
+        return Ok(Extra { kind: ExtraKind::Channel, operand, stream });
+    }
+    let e = image(cx.view(value)?)?;
+    if e.dims != y.dims || e.lanes != y.lanes {
+        return Err(NoKernel(format!("a fused operand of shape {:?} beside a result of shape {:?}", e.dims, y.dims)));
+    }
+    let [image_stride, block, row, col] = e.strides;
+    let stream = Stream { outer: vec![image_stride, 0], panel: block * vectors as i64, vector: block, row, col };
+    Ok(Extra { kind: ExtraKind::Element, operand: Operand::Value(value, block * first_vector as i64), stream })
+}
+
+/// Groups are merged until the channels of a merged group fill whole vectors; the weights of a merged group are block-diagonal.
+fn merged_groups(group: usize, input: usize, output: usize, lanes_in: usize, lanes_out: usize) -> usize {
+    let fits = |g: &usize| {
+        group.is_multiple_of(*g) && (g * input).is_multiple_of(lanes_in) && (g * output).is_multiple_of(lanes_out)
+    };
+    (1..=group).find(fits).unwrap_or(group)
+}
+
+/// Everything about a convolution that both the plain and the transposed form need.
+pub(super) struct Geometry {
+    pub x: Image,
+    pub y: Image,
+    /// Groups after merging, and how many original groups each holds.
+    pub groups: usize,
+    pub merged: usize,
+    /// Channels per merged group.
+    pub input: usize,
+    pub output: usize,
+}
+
+pub(super) fn geometry(x: Image, y: Image, group: usize) -> Geometry {
+    let (ic, oc) = (x.dims[1] / group, y.dims[1] / group);
+    let merged = if group == 1 { 1 } else { merged_groups(group, ic, oc, x.lanes, y.lanes) };
+    Geometry { x, y, groups: group / merged, merged, input: ic * merged, output: oc * merged }
+}
+
+/// Lowers an [`Op::Conv`] whose operands are blocked.
+pub fn lower(cx: &LowerContext, node: &Node) -> Result<Lowered, NoKernel> {
+    let Op::Conv { window, group, bias, epilogue } = &node.op else {
+        return Err(NoKernel("not a convolution".into()));
+    };
+    let x = image(cx.input(node, 0)?)?;
+    let y = image(cx.view(node.outputs[0])?)?;
+    let depthwise = *group == x.dims[1] && x.dims[1] == y.dims[1] && *group > 1 && x.lanes == y.lanes;
+    let mut g = geometry(x, y, if depthwise { 1 } else { *group });
+    if depthwise {
+        g.input = 1;
+    }
+    let weight = *node.inputs.get(1).ok_or_else(|| NoKernel("the weight is missing".into()))?;
+    let weight_dims = cx.dims(weight)?;
+    let [_, per_group, ky, kx] = weight_dims[..] else {
+        return Err(NoKernel("the weight of a convolution has rank 4".into()));
+    };
+    check_halo(&x, &y, window, [ky, kx])?;
+    let [image_x, block_x, row_x, col_x] = x.strides;
+    let (chunk, chunk_stride, channel_stride) = match x.lanes {
+        _ if depthwise => (1, 0, 4),
+        1 => (g.input, 0, block_x),
+        lanes => (lanes, block_x, 4),
+    };
+    let pad = |d: usize| -window.pad_begin[d];
+    let x_start = pad(0) * row_x + pad(1) * col_x;
+    let tap_steps = [(ky, window.dilation[0] as i64 * row_x), (kx, window.dilation[1] as i64 * col_x)];
+    let group_blocks = |lanes: usize, channels: usize| if lanes > 1 { channels / lanes } else { channels } as i64;
+    let pack = ConvPack { weight_dims: weight_dims.clone(), per_group, merged: g.merged, chunk, lanes: y.lanes, depthwise };
+    let plan = Plan {
+        cx,
+        node,
+        x_start,
+        x_stream: Stream {
+            outer: vec![image_x, block_x * group_blocks(x.lanes, g.input)],
+            panel: if depthwise { block_x } else { 0 },
+            vector: 0,
+            row: window.stride[0] as i64 * row_x,
+            col: window.stride[1] as i64 * col_x,
+        },
+        taps: tap_steps,
+        chunk,
+        chunk_stride,
+        channel_stride,
+        bias: if *bias { Some(node.inputs[2]) } else { None },
+        epilogue,
+        extras_from: if *bias { 3 } else { 2 },
+        rows: y.dims[2],
+        cols: y.dims[3],
+        y_scale: [1, 1],
+        y_start: 0,
+        g,
+        depthwise,
+    };
+    let mut lowered = Lowered::default();
+    plan.calls(&mut lowered, |part| Operand::Packed(weight, pack.spec(&plan.g, part)))?;
+    Ok(lowered)
+}
+
+/// Every tap of every output pixel must lie inside the input's plane or its halo.
+fn check_halo(x: &Image, y: &Image, window: &Window, taps: [usize; 2]) -> Result<(), NoKernel> {
+    let halo = [(x.halo.top, x.halo.bottom), (x.halo.left, x.halo.right)];
+    for d in 0..2 {
+        let (before, after) = conv_reach(x.dims[2 + d], y.dims[2 + d], taps[d], window, d);
+        if before > i64::from(halo[d].0) || after > i64::from(halo[d].1) {
+            return Err(NoKernel(format!("the operand's halo {halo:?} is smaller than the window's reach ({before}, {after})")));
+        }
+    }
+    Ok(())
+}
+
+/// Rows (or columns) that a convolution reads before and after its input.
+pub fn conv_reach(input: usize, output: usize, taps: usize, window: &Window, d: usize) -> (i64, i64) {
+    let last = (output as i64 - 1) * window.stride[d] as i64 + (taps as i64 - 1) * window.dilation[d] as i64;
+    let before = window.pad_begin[d];
+    (before.max(0), (last - before - (input as i64 - 1)).max(0))
+}
+
+/// A convolution ready to be cut into parts.
+pub(super) struct Plan<'a> {
+    pub cx: &'a LowerContext<'a>,
+    pub node: &'a Node,
+    pub x_start: i64,
+    pub x_stream: Stream,
+    pub taps: [(usize, i64); 2],
+    pub chunk: usize,
+    pub chunk_stride: i64,
+    pub channel_stride: i64,
+    pub bias: Option<ValueId>,
+    pub epilogue: &'a Expression,
+    pub extras_from: usize,
+    pub rows: usize,
+    pub cols: usize,
+    /// Output pixels between two computed ones (transposed convolution).
+    pub y_scale: [i64; 2],
+    /// Byte offset of the first computed output pixel.
+    pub y_start: i64,
+    pub g: Geometry,
+    /// One input channel per output channel, read as vectors.
+    pub depthwise: bool,
+}
+
+impl Plan<'_> {
+    /// One call per part.
+    pub fn calls(&self, lowered: &mut Lowered, weights: impl Fn(&choose::Part) -> Operand) -> Result<(), NoKernel> {
+        let (g, target) = (&self.g, self.cx.target);
+        if g.y.lanes != target.lanes as usize {
+            return Err(NoKernel(format!("channel blocks of {} where {} are needed", g.y.lanes, target.lanes)));
+        }
+        let steps = g.input * self.taps[0].0 * self.taps[1].0;
+        let vectors = g.output.div_ceil(g.y.lanes);
+        if self.rows * self.cols * vectors == 0 || g.y.dims[0] == 0 {
+            return Ok(());
+        }
+        let problem = Problem { rows: self.rows, cols: self.cols, vectors, steps, pixels_limit: 28 };
+        let parts = if self.depthwise { vec![choose_depthwise(target, problem)] } else { choose(target, problem).1 };
+        for part in parts {
+            let call = self.call(&part, &weights)?;
+            lowered.calls.push(call);
+        }
+        Ok(())
+    }
+
+    fn call(&self, part: &choose::Part, weights: &impl Fn(&choose::Part) -> Operand) -> Result<KernelCall, NoKernel> {
+        let (g, target) = (&self.g, self.cx.target);
+        let width = g.y.lanes as i64 * 4;
+        let vectors = g.output.div_ceil(g.y.lanes);
+        let [image_y, block, row, col] = g.y.strides;
+        let group_block = block * vectors as i64;
+        let [sy, sx] = self.y_scale;
+        let y = Stream {
+            outer: vec![image_y, group_block],
+            panel: block * part.vectors as i64,
+            vector: block,
+            row: row * sy,
+            col: col * sx,
+        };
+        let mut operands = vec![Operand::Value(self.node.inputs[0], self.x_start), weights(part)];
+        if let Some(bias) = self.bias {
+            operands.push(Operand::Packed(bias, self.bias_spec(bias, part)?));
+        }
+        let mut extra_streams = Vec::new();
+        for mut e in extras(self.cx, self.node, self.extras_from, &g.y, part.vectors, part.first)? {
+            match e.kind {
+                ExtraKind::Element => {
+                    let view = image(self.cx.view(self.node.inputs[self.extras_from + extra_streams.len()])?)?;
+                    e.stream.outer[1] = e.stream.vector * vectors as i64;
+                    if let Operand::Value(_, at) = &mut e.operand {
+                        *at += self.y_start / row.max(1) * view.strides[2] + self.y_start % row.max(1) / col.max(1) * view.strides[3];
+                    }
+                    e.stream.row *= sy;
+                    e.stream.col *= sx;
+                }
+                ExtraKind::Channel => e.stream.outer[1] = vectors as i64 * width,
+                ExtraKind::Scalar => {}
+            }
+            operands.push(e.operand);
+            extra_streams.push((e.kind, e.stream));
+        }
+        operands.push(Operand::Value(self.node.outputs[0], self.y_start + block * part.first as i64));
+        let steps = g.input * self.taps[0].0 * self.taps[1].0;
+        let w_panel = (steps * part.vectors) as i64 * width;
+        let input_row = (self.x_stream.row.unsigned_abs() as usize / 4) * g.input.div_ceil(g.x.lanes.max(1)) * 4 * part.rows_per_tile;
+        let groups = self.rows / part.rows_per_tile;
+        let others = g.y.dims[0] * g.groups;
+        let order = blocking(groups, input_row, w_panel as usize * part.panels, part.panels, others);
+        let spec = TileSpec {
+            family: "conv",
+            outer: vec![g.y.dims[0], g.groups],
+            rows: self.rows,
+            cols: self.cols,
+            rows_per_tile: part.rows_per_tile,
+            panels: part.panels,
+            vectors: part.vectors,
+            tail_lanes: None,
+            taps: self.taps,
+            channels: g.input,
+            chunk: self.chunk,
+            chunk_stride: self.chunk_stride,
+            channel_stride: self.channel_stride,
+            x: self.x_stream.clone(),
+            y,
+            w_outer: vec![0, w_panel * part.panels as i64],
+            w_panel,
+            w_layout: WeightLayout::Packed,
+            bias: self.bias.map(|_| vec![0, (part.panels * part.vectors) as i64 * width]),
+            depthwise: self.depthwise,
+            epilogue: self.epilogue.clone(),
+            extras: extra_streams,
+            max_pixels: part.pixels,
+            row_block: order.row_block,
+            panels_inner: order.panels_inner,
+        };
+        super::fitted(spec, target, operands)
+    }
+
+    /// The bias of a part: per group, the channels of its panels.
+    fn bias_spec(&self, bias: ValueId, part: &choose::Part) -> Result<PackSpec, NoKernel> {
+        let (g, dims) = (&self.g, self.cx.dims(bias)?);
+        let count = part.panels * part.vectors * g.y.lanes;
+        let piece = |group: usize| PackPiece {
+            start: vec![group * g.output + part.first * g.y.lanes],
+            end: vec![(group + 1) * g.output],
+            loops: vec![PackLoop { count, dim: 0, step: 1 }],
+        };
+        Ok(PackSpec { source: dims, pieces: (0..g.groups).map(piece).collect() })
+    }
+}
+
+/// How the weight of a convolution is packed.
+struct ConvPack {
+    weight_dims: Vec<usize>,
+    per_group: usize,
+    merged: usize,
+    chunk: usize,
+    lanes: usize,
+    depthwise: bool,
+}
+
+impl ConvPack {
+    fn spec(&self, g: &Geometry, part: &choose::Part) -> PackSpec {
+        let [_, _, ky, kx] = self.weight_dims[..] else { return PackSpec::plain(&self.weight_dims) };
+        let mut pieces = Vec::new();
+        let panel = part.vectors * self.lanes;
+        if self.depthwise {
+            let l = |count, dim, step| PackLoop { count, dim, step };
+            let loops = vec![l(part.panels, 0, self.lanes), l(ky, 2, 1), l(kx, 3, 1), l(self.lanes, 0, 1)];
+            pieces.push(PackPiece { start: vec![0; 4], end: self.weight_dims.clone(), loops });
+            return PackSpec { source: self.weight_dims.clone(), pieces };
+        }
+        for group in 0..g.groups {
+            let first = group * g.output + part.first * self.lanes;
+            let end = (group + 1) * g.output;
+            if self.merged > 1 {
+                self.diagonal(&mut pieces, g, (first, end), part);
+                continue;
+            }
+            for p in 0..part.panels {
+                for (start, channels) in chunks(g.input, self.chunk) {
+                    let loops = vec![
+                        PackLoop { count: channels.1, dim: 1, step: self.chunk },
+                        PackLoop { count: ky, dim: 2, step: 1 },
+                        PackLoop { count: kx, dim: 3, step: 1 },
+                        PackLoop { count: channels.0, dim: 1, step: 1 },
+                        PackLoop { count: panel, dim: 0, step: 1 },
+                    ];
+                    let start = vec![first + p * panel, start, 0, 0];
+                    pieces.push(PackPiece { start, end: vec![end, self.per_group, ky, kx], loops });
+                }
+            }
+        }
+        PackSpec { source: self.weight_dims.clone(), pieces }
+    }
+
+    /// Merged groups: for each input channel only the output channels of its own group are not zero. Written per
+    /// input channel as a run of zeros, the group's rows, and zeros again, each an own piece of one tap row.
+    fn diagonal(&self, pieces: &mut Vec<PackPiece>, g: &Geometry, rows: (usize, usize), part: &choose::Part) {
+        let [_, _, ky, kx] = self.weight_dims[..] else { return };
+        let (panel, out_per_group) = (part.vectors * self.lanes, g.output / self.merged);
+        let dims = vec![rows.1, self.per_group, ky, kx];
+        for p in 0..part.panels {
+            let first = rows.0 + p * panel;
+            for (start, (channels, count)) in chunks(g.input, self.chunk) {
+                for c in 0..count {
+                    for (y, x) in (0..ky).flat_map(|y| (0..kx).map(move |x| (y, x))) {
+                        for i in 0..channels {
+                            let channel = start + c * self.chunk + i;
+                            let owner = channel / self.per_group;
+                            let group_first = rows.1 - g.output + owner * out_per_group;
+                            let own = (group_first, group_first + out_per_group);
+                            let at = vec![first, channel % self.per_group, y, x];
+                            diagonal_row(pieces, at, &dims, panel, own);
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// `panel` packed elements from row `at[0]` on of which only rows `own` are taken.
+fn diagonal_row(pieces: &mut Vec<PackPiece>, at: Vec<usize>, dims: &[usize], panel: usize, own: (usize, usize)) {
+    let (first, last) = (at[0], at[0] + panel);
+    let mut push = |from: usize, to: usize, zero: bool| {
+        if from < to {
+            let mut start = at.clone();
+            start[0] = from;
+            let mut end = dims.to_vec();
+            end[0] = if zero { 0 } else { to };
+            pieces.push(PackPiece { start, end, loops: vec![PackLoop { count: to - from, dim: 0, step: 1 }] });
+        }
+    };
+    let (lo, hi) = (own.0.clamp(first, last), own.1.clamp(first, last));
+    push(first, lo, true);
+    push(lo, hi, false);
+    push(hi, last, true);
+}
+
+/// `(first channel, (channels of a chunk, chunks))`: the whole chunks, then the rest.
+pub(super) fn chunks(channels: usize, chunk: usize) -> Vec<(usize, (usize, usize))> {
+    let (full, rest) = (channels / chunk, channels % chunk);
+    let mut found = Vec::new();
+    if full > 0 {
+        found.push((0, (chunk, full)));
+    }
+    if rest > 0 {
+        found.push((full * chunk, (rest, 1)));
+    }
+    found
+}

@@ -1,0 +1,28 @@
+//! The tile kernel and what is lowered to it: convolutions of every kind, matrix products, dense layers.
+//!
+//! One program shape serves them all (see [`TileSpec`]): accumulators stay in registers for the whole reduction, the epilogue
+//! runs on them before the only store. [`choose`] picks tile and loop order from an explicit cost model.
+
+mod build;
+pub mod choose;
+mod lower;
+pub mod matmul;
+pub mod transposed;
+mod spec;
+
+pub use lower::{conv_reach, lower};
+pub use spec::{ExtraKind, Stream, TileSpec, WeightLayout};
+
+use super::{KernelCall, NoKernel, Operand};
+use crate::tile::{Target, pressure};
+
+/// Builds a spec's program, with narrower tiles where the epilogue needs more registers than the tile leaves.
+fn fitted(mut spec: TileSpec, target: Target, operands: Vec<Operand>) -> Result<KernelCall, NoKernel> {
+    loop {
+        let kernel = spec.build(target)?;
+        if pressure(&kernel) <= target.registers || spec.max_pixels == 1 {
+            return Ok(KernelCall { kernel, operands, args: Vec::new(), extent: spec.extent(), barrier_before: false });
+        }
+        spec.max_pixels -= 1;
+    }
+}

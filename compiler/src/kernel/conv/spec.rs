@@ -1,0 +1,148 @@
+//! What a tile kernel is: plain numbers, all known when it is built.
+
+use crate::ir::Expression;
+use crate::tile::Target;
+use std::fmt::Write;
+
+/// How the operands of the fused expression beyond input 0 are read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ExtraKind {
+    /// One element per output element; its own [`Stream`] strides say where.
+    Element,
+    /// One vector of channels, the same for every pixel.
+    Channel,
+    /// One number.
+    Scalar,
+}
+
+/// Byte strides of one stream of pixels (input, output, or an element-wise operand).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Stream {
+    /// Per outer loop of [`TileSpec::outer`].
+    pub outer: Vec<i64>,
+    /// From one panel of output channels to the next (0 for the input).
+    pub panel: i64,
+    /// From one vector of output channels to the next within a panel.
+    pub vector: i64,
+    /// From one output row to the next.
+    pub row: i64,
+    /// From one output pixel to the next.
+    pub col: i64,
+}
+
+/// How weights lie.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum WeightLayout {
+    /// `[panel][chunk][tap y][tap x][channel of chunk][vector][lane]`, dense.
+    Packed,
+    /// Row-major `[k][n]`: bytes from one channel to the next. One tap only.
+    Rows(i64),
+}
+
+/// A tile kernel: for every output row, pixel and panel of channels, the sum over taps and channels of input times weight,
+/// then bias, expression and store. Convolutions, matrix products and dense layers are all of this form.
+///
+/// Work is `outer x row blocks x panels`; within an item all rows of the block and all pixels of a row are computed tile by
+/// tile, each with its accumulators in registers for the whole reduction.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TileSpec {
+    /// Family in the kernel's name: `conv`, `matmul`.
+    pub family: &'static str,
+    /// Counts of the outer loops (images, groups, batch dimensions).
+    pub outer: Vec<usize>,
+    /// Output rows.
+    pub rows: usize,
+    /// Output pixels of a row.
+    pub cols: usize,
+    /// Rows that are tiled together (1 when a row is long enough); divides `rows`.
+    pub rows_per_tile: usize,
+    /// Panels of output channels.
+    pub panels: usize,
+    /// Vectors of output channels in a panel.
+    pub vectors: usize,
+    /// Valid lanes of the last vector of the last panel when stores must not go beyond them.
+    pub tail_lanes: Option<usize>,
+    /// Taps in y and x, and the input bytes from one to the next (may be negative).
+    pub taps: [(usize, i64); 2],
+    /// Input channels summed over.
+    pub channels: usize,
+    /// Channels of a chunk (an input channel block, or all).
+    pub chunk: usize,
+    /// Input bytes from one chunk to the next.
+    pub chunk_stride: i64,
+    /// Input bytes from one channel of a chunk to the next.
+    pub channel_stride: i64,
+    /// Input; `row` and `col` include the convolution's stride.
+    pub x: Stream,
+    /// Output.
+    pub y: Stream,
+    /// Weight bytes: per outer loop, and per panel.
+    pub w_outer: Vec<i64>,
+    /// Weight bytes from one panel to the next.
+    pub w_panel: i64,
+    /// How weights lie.
+    pub w_layout: WeightLayout,
+    /// Whether there is a bias vector (bytes per outer loop; a panel is dense).
+    pub bias: Option<Vec<i64>>,
+    /// Whether input elements are read as vectors of channels (depthwise: one vector, one channel) instead of broadcast.
+    pub depthwise: bool,
+    /// What happens before the store.
+    pub epilogue: Expression,
+    /// Operands of the epilogue after input 0.
+    pub extras: Vec<(ExtraKind, Stream)>,
+    /// Tile width in pixels at most.
+    pub max_pixels: usize,
+    /// Rows (after [`TileSpec::rows_per_tile`] grouping) of one item of work.
+    pub row_block: usize,
+    /// Whether consecutive items walk panels (the input block is reused) or row blocks (the weights are).
+    pub panels_inner: bool,
+}
+
+/// Vector instructions that an unrolled body may have.
+pub fn body_budget(target: Target) -> usize {
+    if target.lanes == 4 { 150 } else { 2500 }
+}
+
+impl TileSpec {
+    /// Row groups of the whole plane.
+    pub fn row_groups(&self) -> usize {
+        self.rows / self.rows_per_tile
+    }
+    /// Items of row blocks.
+    pub fn row_blocks(&self) -> usize {
+        self.row_groups().div_ceil(self.row_block)
+    }
+    /// Items of work.
+    pub fn extent(&self) -> u64 {
+        (self.outer.iter().product::<usize>() * self.row_blocks() * self.panels) as u64
+    }
+    /// Tile widths of one row group: `(count, pixels)` twice, the wider first; the second count may be 0.
+    pub fn tiles(&self) -> [(usize, usize); 2] {
+        let pixels = self.cols * self.rows_per_tile;
+        let count = pixels.div_ceil(self.max_pixels).max(1);
+        let (narrow, wide) = (pixels / count, pixels % count);
+        [(wide, narrow + 1), (count - wide, narrow)]
+    }
+    /// `conv-f32-14x2-k3x3s..-c64-relu`: family, tile, taps, channels and a digest of the rest.
+    pub fn name(&self, lanes: u32) -> String {
+        let [(wide, m), (_, narrow)] = self.tiles();
+        let pixels = if wide > 0 { m } else { narrow };
+        let (ky, kx) = (self.taps[0].0, self.taps[1].0);
+        let mut name = format!("{}-f32-{}x{}", self.family, pixels, self.vectors * lanes as usize);
+        let _ = write!(name, "-k{ky}x{kx}-c{}-{}x{}", self.channels, self.rows, self.cols);
+        for step in &self.epilogue.steps {
+            name.push('-');
+            name.push_str(&step_word(step));
+        }
+        name
+    }
+}
+
+/// One word for a step of an epilogue.
+fn step_word(step: &crate::ir::Step) -> String {
+    let text = match step {
+        crate::ir::Step::Unary(op, _) => format!("{op:?}"),
+        crate::ir::Step::Binary(op, _, _) => format!("{op:?}"),
+    };
+    text.split(|c: char| !c.is_alphanumeric()).next().unwrap_or_default().to_lowercase()
+}
