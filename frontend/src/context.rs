@@ -2,6 +2,7 @@
 
 use crate::error::{NodeError, invalid, unsupported};
 use crate::flatten::FlatNode;
+use brolga_compiler::ir::eval::eval_op;
 use brolga_compiler::ir::{BinaryOp, Dim, Graph, Ints, Op, Origin, Type, UnaryOp, ValueId, Weight};
 use brolga_proto::{Loaded, TensorProto};
 use brolga_runtime::{DType, Tensor};
@@ -20,6 +21,9 @@ pub(crate) struct Context<'a, 'g> {
 
 /// Elements of constants that are read at import: shapes, axes, scales.
 const MAX_READ: usize = 1 << 16;
+/// Nodes computed to read one constant, and how many of them one after another.
+const MAX_EVALUATED: usize = 256;
+const MAX_CHAIN: usize = 64;
 
 impl Context<'_, '_> {
     // Operands.
@@ -87,40 +91,38 @@ impl Context<'_, '_> {
 
     // Constants.
 
-    /// The elements of a constant, if it is one: a constant of the model, or a simple function of such.
+    /// The elements of a constant: one of the model, or what nodes compute from such.
     pub(crate) fn tensor(&self, id: ValueId) -> Option<Tensor> {
-        self.tensor_within(id, 8)
+        let mut budget = MAX_EVALUATED;
+        self.tensor_within(id, MAX_CHAIN, &mut budget)
     }
-    fn tensor_within(&self, id: ValueId, depth: usize) -> Option<Tensor> {
-        let ty = self.graph.ty(id);
-        if ty.elements()? > MAX_READ {
+    fn tensor_within(&self, id: ValueId, depth: usize, budget: &mut usize) -> Option<Tensor> {
+        let value = self.graph.value(id);
+        if value.ty.elements()? > MAX_READ {
             return None;
         }
-        let dims = ty.dims()?;
-        if let Some(content) = &self.graph.value(id).content {
-            let known = content.iter().map(Dim::known).collect::<Option<Vec<i64>>>();
-            if let (Some(known), DType::I64) = (known, ty.dtype) {
-                return Tensor::from_slice(&dims, &known).ok();
-            }
+        if let Some(known) = value.content.as_ref().and_then(|c| c.iter().map(Dim::known).collect::<Option<Vec<i64>>>())
+        {
+            let width = value.ty.dtype.bytes();
+            let bytes: Vec<u8> = known.iter().flat_map(|n| n.to_le_bytes().into_iter().take(width)).collect();
+            return Tensor::from_bytes(value.ty.dtype, &value.ty.dims()?, &bytes).ok();
         }
-        match &self.graph.value(id).origin {
+        match &value.origin {
             Origin::Weight(weight) => weight.evaluate().ok(),
             Origin::Input => None,
-            Origin::Node(node, _) if depth > 0 => {
+            Origin::Node(node, position) => {
+                *budget = budget.checked_sub(1)?;
                 let node = self.graph.node(*node);
-                let parts = node.inputs.iter().map(|i| self.tensor_within(*i, depth - 1));
+                let depth = depth.checked_sub(1)?;
+                let parts = node.inputs.iter().map(|i| self.tensor_within(*i, depth, budget));
                 let parts = parts.collect::<Option<Vec<Tensor>>>()?;
-                match &node.op {
-                    Op::Reshape { .. } => parts.first()?.clone().reshaped(&dims).ok(),
-                    Op::Cast(to) => cast(parts.first()?, *to),
-                    Op::Concat { axis: 0 } => {
-                        let bytes: Vec<u8> = parts.iter().flat_map(|p| p.bytes().iter().copied()).collect();
-                        Tensor::from_bytes(ty.dtype, &dims, &bytes).ok()
-                    }
-                    _ => None,
+                let types: Vec<Type> = node.outputs.iter().map(|o| self.ty(*o).clone()).collect();
+                if types.iter().any(|t| t.elements().is_none_or(|n| n > MAX_READ)) {
+                    return None;
                 }
+                let results = eval_op(&node.op, &parts.iter().collect::<Vec<_>>(), &types).ok()?;
+                results.into_iter().nth(*position)
             }
-            Origin::Node(..) => None,
         }
     }
     /// The elements of an integer constant.
@@ -194,7 +196,11 @@ impl Context<'_, '_> {
         }
     }
     pub(crate) fn emit_many(&mut self, op: Op, inputs: &[ValueId], results: usize) -> Results {
-        let made = self.graph.add_node(op, inputs, results, self.node.name.as_str())?;
+        let by_data = sized_by_data(&op);
+        let made = match self.graph.add_node(op, inputs, results, self.node.name.as_str()) {
+            Err(e) if by_data => return unsupported(e.what),
+            made => made?,
+        };
         for id in &made {
             if !crate::types::fits(self.ty(*id)) {
                 return invalid(format!("its result would be {}, more than memory can address", self.ty(*id)));
@@ -227,8 +233,11 @@ impl Context<'_, '_> {
     }
     /// One number everywhere.
     pub(crate) fn splat(&mut self, dtype: DType, shape: Vec<usize>, value: f64) -> Result<ValueId, NodeError> {
-        let element = element(dtype, value)?;
-        Ok(self.weight(Weight::splat(dtype, shape, element)))
+        // Half precision is rounded from f32 by a node.
+        let made = if matches!(dtype, DType::F16 | DType::BF16) { DType::F32 } else { dtype };
+        let element = element(made, value)?;
+        let id = self.weight(Weight::splat(made, shape, element));
+        self.cast(id, dtype)
     }
     /// A scalar constant.
     pub(crate) fn scalar(&mut self, dtype: DType, value: f64) -> Result<ValueId, NodeError> {
@@ -237,6 +246,22 @@ impl Context<'_, '_> {
     pub(crate) fn weight_ints(&mut self, shape: Vec<usize>, ints: &[i64]) -> ValueId {
         let bytes: Vec<u8> = ints.iter().flat_map(|n| n.to_le_bytes()).collect();
         self.weight(Weight::from_bytes(DType::I64, shape, bytes.into()))
+    }
+}
+
+/// Whether the extents of the results depend on what an operand holds at run time.
+fn sized_by_data(op: &Op) -> bool {
+    match op {
+        Op::Reshape { shape: ints, .. }
+        | Op::Expand { shape: ints }
+        | Op::ConstantOfShape { shape: ints, .. }
+        | Op::Tile { repeats: ints }
+        | Op::Pad { pads: ints, .. }
+        | Op::TopK { k: ints, .. } => matches!(ints, Ints::Input(_)),
+        Op::Resize(attrs) => matches!(attrs.sizes, Ints::Input(_)),
+        Op::Slice { starts, ends, .. } => matches!(starts, Ints::Input(_)) || matches!(ends, Ints::Input(_)),
+        Op::Range | Op::OneHot { .. } => true,
+        _ => false,
     }
 }
 
@@ -269,23 +294,4 @@ pub(crate) fn element(dtype: DType, value: f64) -> Result<[u8; 8], NodeError> {
             return unsupported(format!("arithmetic on {dtype}; f32 is accepted"));
         }
     })
-}
-
-fn cast(tensor: &Tensor, to: DType) -> Option<Tensor> {
-    match (tensor.dtype(), to) {
-        (a, b) if a == b => Some(tensor.clone()),
-        (DType::I64, DType::F32) => {
-            let all: Vec<f32> = tensor.as_slice::<i64>().ok()?.iter().map(|x| *x as f32).collect();
-            Tensor::from_slice(tensor.shape(), &all).ok()
-        }
-        (DType::F32, DType::I64) => {
-            let all: Vec<i64> = tensor.as_slice::<f32>().ok()?.iter().map(|x| *x as i64).collect();
-            Tensor::from_slice(tensor.shape(), &all).ok()
-        }
-        (DType::I32, DType::I64) => {
-            let all: Vec<i64> = tensor.as_slice::<i32>().ok()?.iter().map(|x| i64::from(*x)).collect();
-            Tensor::from_slice(tensor.shape(), &all).ok()
-        }
-        _ => None,
-    }
 }

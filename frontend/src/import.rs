@@ -6,8 +6,9 @@ use crate::flatten::{Flat, FlatNode, Name, flatten};
 use crate::registry::{MAX_OPSET, find, versions};
 use crate::sort::{given, sorted};
 use crate::types::{fits, input_type, weight};
-use brolga_compiler::ir::{Graph, ValueId};
+use brolga_compiler::ir::{Graph, ValueId, Weight};
 use brolga_proto::{GraphProto, Loaded, TensorProto};
+use brolga_runtime::Tensor;
 use std::collections::HashMap;
 
 /// Bounds on what an import may take.
@@ -17,11 +18,13 @@ pub struct Options {
     pub max_nodes: usize,
     /// Bytes of a name.
     pub max_name: usize,
+    /// Inputs that always have this value; they become constants of the graph.
+    pub fixed: Vec<(String, Tensor)>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Options { max_nodes: 1_000_000, max_name: 64 << 10 }
+        Options { max_nodes: 1_000_000, max_name: 64 << 10, fixed: Vec::new() }
     }
 }
 
@@ -73,7 +76,7 @@ fn run(loaded: &Loaded, options: &Options) -> Result<(Graph, Report), ImportErro
         slots: vec![Slot::Nothing; flat.names.len()],
         report: Report::default(),
     };
-    importer.ports(source, &flat)?;
+    importer.ports(source, &flat, options)?;
     let defined = importer.slots.iter().enumerate().filter(|(_, s)| !matches!(s, Slot::Nothing)).map(|(n, _)| n);
     let order = sorted(&flat, &given(&flat, defined.collect::<Vec<_>>().into_iter()))?;
     for at in order {
@@ -86,7 +89,7 @@ fn run(loaded: &Loaded, options: &Options) -> Result<(Graph, Report), ImportErro
 
 impl<'a> Importer<'a> {
     /// Initializers and inputs. An input with an initializer has a default, which is what it is taken for.
-    fn ports(&mut self, source: &'a GraphProto, flat: &Flat<'a>) -> Result<(), ImportError> {
+    fn ports(&mut self, source: &'a GraphProto, flat: &Flat<'a>, options: &Options) -> Result<(), ImportError> {
         let number = |name: &str| flat.numbers.get(name).copied().flatten();
         for tensor in &source.initializer {
             let Some(name) = number(&tensor.name) else {
@@ -106,8 +109,11 @@ impl<'a> Importer<'a> {
                 return Err(ImportError::Invalid(format!("graph input {:?} is defined twice", port.name)));
             }
             if matches!(self.slots[name], Slot::Nothing) {
-                let ty = input_type(port)?;
-                self.slots[name] = Slot::Value(self.graph.add_input(&port.name, ty));
+                let fixed = options.fixed.iter().find(|(n, _)| *n == port.name);
+                self.slots[name] = Slot::Value(match fixed {
+                    Some((_, tensor)) => self.graph.add_weight(&port.name, Weight::from_tensor(tensor)),
+                    None => self.graph.add_input(&port.name, input_type(port)?),
+                });
             }
         }
         Ok(())

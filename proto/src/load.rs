@@ -56,6 +56,11 @@ pub fn decode(bytes: Bytes, limits: &Limits) -> Result<Loaded, ProtoError> {
     Ok(Loaded { model: ModelProto::decode(bytes)?, file_bytes, external: External::none() })
 }
 
+/// Decodes a file that is a single tensor, as test data comes in.
+pub fn decode_tensor(bytes: Bytes) -> Result<TensorProto, ProtoError> {
+    Ok(TensorProto::decode(bytes)?)
+}
+
 impl Loaded {
     /// A model made by other means than reading a file.
     pub fn from_model(model: ModelProto) -> Loaded {

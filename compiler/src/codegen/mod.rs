@@ -8,7 +8,7 @@ pub mod clif;
 mod disassemble;
 mod level;
 mod module;
-#[cfg(all(test, unix))]
+#[cfg(test)]
 mod tests;
 pub mod wide;
 

@@ -1,5 +1,6 @@
 //! Every statement and operation, compiled and run against the evaluator, bit for bit.
 
+#![cfg(unix)]
 #![allow(unsafe_code)]
 
 mod guarded;

@@ -9,7 +9,7 @@ use crate::tile::{FloatUn, IntBin, Storage};
 
 impl Lower<'_, '_> {
     /// To the nearest integer; NaN and out of range give `i32::MIN`.
-    pub(super) fn to_int(&mut self, a: Value) -> Value {
+    pub(super) fn nearest_int(&mut self, a: Value) -> Value {
         let rounded = if self.sse2 { self.nearest_sse2(a) } else { self.b.ins().nearest(a) };
         if self.x86 {
             return self.b.ins().x86_cvtt2dq(I32X4, rounded);

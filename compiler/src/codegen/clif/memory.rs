@@ -95,7 +95,7 @@ impl Lower<'_, '_> {
             let element = k.b.ins().load(I32, flags(), from, address.1);
             value.map(|value| k.b.ins().insertlane(value, element, lane))
         };
-        let all = |k: &mut Self| (0..4).fold(Some(zero), |value, at| lane(k, at, value));
+        let all = |k: &mut Self| (0..4).try_fold(zero, |value, at| lane(k, at, Some(value)));
         let value = match first {
             None => all(self),
             Some(first) => {

@@ -138,7 +138,7 @@ impl Lower<'_, '_> {
             VectorOp::Int(op, a, b) => self.int_bin(*op, a, b),
             VectorOp::ToInt(a) => {
                 let a = self.float(a)?;
-                Ok(self.to_int(a))
+                Ok(self.nearest_int(a))
             }
             VectorOp::ToFloat(a) => {
                 let a = self.int(a)?;

@@ -31,7 +31,8 @@ mod pool;
 mod scalar;
 mod vector;
 
-#[cfg(all(test, unix))]
+#[cfg(test)]
+#[cfg(unix)]
 mod tests;
 
 use brolga_runtime::Level;

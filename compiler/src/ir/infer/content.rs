@@ -1,6 +1,6 @@
 //! Elements of small integer tensors as far as types tell them: the arithmetic that models do on shapes. Booleans are 0 and 1.
 
-use crate::ir::{BinaryOp, Dim, ReduceKind, Source, UnaryOp, Weight};
+use crate::ir::{BinaryOp, Dim, ReduceKind, Source, StridedIndex, Type, UnaryOp, Weight};
 use brolga_runtime::DType;
 
 /// Longer tensors are not followed.
@@ -173,6 +173,28 @@ pub(super) fn slice(x: Option<&[Dim]>, start: &Dim, end: &Dim, step: i64) -> Opt
 }
 
 /// The elements repeated to a shape of rank 0 or 1.
+/// Rows of a tensor of any rank, along its first dimension.
+pub(super) fn slice_rows(x: Option<&[Dim]>, shape: &[Dim], start: &Dim, end: &Dim, step: i64) -> Option<Vec<Dim>> {
+    let (x, [rows, ..]) = (x?, shape) else { return None };
+    if shape.len() == 1 {
+        return slice(Some(x), start, end, step);
+    }
+    let rows = rows.known().filter(|n| (1..=MAX_CONTENT as i64).contains(n))?;
+    let numbers: Vec<Dim> = (0..rows).map(Dim::Const).collect();
+    let width = x.len() / usize::try_from(rows).ok()?;
+    let taken = slice(Some(&numbers), start, end, step)?;
+    let row =
+        |n: &Dim| x.get(usize::try_from(n.known()?).ok()?.checked_mul(width)?..)?.get(..width).map(<[Dim]>::to_vec);
+    taken.iter().map(row).collect::<Option<Vec<_>>>().map(|rows| rows.concat())
+}
+
+pub(super) fn transpose(x: Option<&[Dim]>, ty: &Type, perm: &[usize]) -> Option<Vec<Dim>> {
+    let x = x?;
+    let dims = ty.dims()?;
+    let mut at = StridedIndex::new(&dims, perm);
+    x.iter().map(|_| x.get(at.next_offset()).cloned()).collect()
+}
+
 pub(super) fn spread(x: Option<&[Dim]>, shape: &[Dim]) -> Option<Vec<Dim>> {
     let x = x?;
     let count = match shape {

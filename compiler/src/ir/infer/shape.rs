@@ -76,7 +76,7 @@ pub(super) fn slice(x: &Operands, axes: &[usize], starts: &Ints, ends: &Ints, st
         shape[*axis] = slice_extent(&ty.shape[*axis], &starts[i], &ends[i], steps[i]);
     }
     let content = match axes {
-        [0] => content::slice(x.content(0), &starts[0], &ends[0], steps[0]),
+        [0] => content::slice_rows(x.content(0), &ty.shape, &starts[0], &ends[0], steps[0]),
         [] => x.content(0).map(<[Dim]>::to_vec),
         _ => None,
     };
@@ -150,7 +150,7 @@ pub(super) fn transpose(x: &Operands, perm: &[usize]) -> Rule {
         return Err(format!("permutation {perm:?} of {ty}; accepted are the dimensions, each once"));
     }
     let shape = perm.iter().map(|p| ty.shape[*p].clone()).collect();
-    Ok(vec![(Type::new(ty.dtype, shape), x.content(0).map(<[Dim]>::to_vec))])
+    Ok(vec![(Type::new(ty.dtype, shape), content::transpose(x.content(0), ty, perm))])
 }
 
 pub(super) fn expand(x: &Operands, target: &Ints) -> Rule {

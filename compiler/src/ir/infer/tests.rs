@@ -153,3 +153,18 @@ fn data_dependent_shapes_are_refused() {
     let error = g.add_node(Op::Reshape { shape: Ints::Input(1), allow_zero: false }, &[x, s], 1, "r").unwrap_err();
     assert_eq!(error.to_string(), "node 'r': shape depends on data; accepted are constants and arithmetic over shapes");
 }
+
+/// Amounts of padding as exporters turn them round: pairs, last dimension first, reversed, then all begins before all ends.
+#[test]
+fn content_follows_rows_and_transposes_of_matrices() {
+    let mut graph = Graph::new("t");
+    let list = Tensor::from_slice(&[6], &[1i64, 2, 3, 4, 5, 6]).unwrap();
+    let x = graph.add_weight("x", Weight::from_tensor(&list));
+    let mut node = |op, x| graph.add_node(op, &[x], 1, "n").unwrap()[0];
+    let pairs = node(Op::Reshape { shape: known(&[3, 2]), allow_zero: false }, x);
+    let slice = Op::Slice { axes: vec![0], starts: known(&[-1]), ends: known(&[i64::MIN + 1]), steps: vec![-1] };
+    let reversed = node(slice, pairs);
+    let turned = node(Op::Transpose { perm: vec![1, 0] }, reversed);
+    assert_eq!(graph.value(reversed).content.as_deref(), Some(&dims(&[5, 6, 3, 4, 1, 2])[..]));
+    assert_eq!(graph.value(turned).content.as_deref(), Some(&dims(&[5, 3, 1, 6, 4, 2])[..]));
+}

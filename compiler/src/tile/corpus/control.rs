@@ -159,7 +159,7 @@ fn tables(target: Target) -> Case {
     let (x, y) = (k.base("x", Access::Read), k.base("y", Access::Write));
     let taps = k.table(vec![0, 4, 36, 40]);
     let order = k.table(vec![3, 0, 2, 1]);
-    let acc = k.reg(Lane::F32, &[2, 2]);
+    let acc = k.reg(Lane::I32, &[2, 2]);
     k.unroll(2, |k, i| {
         k.unroll(2, |k, j| {
             let at = i * 2 + j.into();

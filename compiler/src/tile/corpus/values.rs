@@ -94,7 +94,11 @@ pub fn floats(rng: &mut Rng, count: usize) -> Vec<u32> {
     let mut out = special_floats();
     while out.len() < count {
         let bits = rng.next() as u32;
-        out.push(if out.len() % 2 == 0 || f32::from_bits(bits).is_nan() { rng.float().to_bits() } else { bits });
+        out.push(if out.len().is_multiple_of(2) || f32::from_bits(bits).is_nan() {
+            rng.float().to_bits()
+        } else {
+            bits
+        });
     }
     out
 }

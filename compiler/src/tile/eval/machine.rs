@@ -229,10 +229,10 @@ impl Machine<'_, '_> {
             self.v(first + row)?;
         }
         let rows = &mut self.vectors[first as usize..first as usize + L];
-        for row in 0..L {
-            for column in row + 1..L {
-                let other = rows[column][row];
-                rows[column][row] = std::mem::replace(&mut rows[row][column], other);
+        let before = rows.to_vec();
+        for (at, row) in rows.iter_mut().enumerate() {
+            for (lane, column) in row.iter_mut().zip(&before) {
+                *lane = column[at];
             }
         }
         Ok(())
