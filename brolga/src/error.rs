@@ -59,7 +59,7 @@ pub enum ErrorKind {
 
 fn of_class(class: Class) -> ErrorKind {
     match class {
-        Class::Invalid => ErrorKind::InvalidModel,
+        Class::Model => ErrorKind::InvalidModel,
         Class::Unsupported => ErrorKind::Unsupported,
         Class::Budget => ErrorKind::Budget,
         Class::Machine => ErrorKind::Machine,
