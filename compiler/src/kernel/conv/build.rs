@@ -157,13 +157,19 @@ impl Writer<'_> {
     fn row_group(&self, k: &mut Builder, w: PointerRef, bias: Option<PointerRef>, cursors: &[Cursor]) -> Result<(), NoKernel> {
         if self.spec.rows_per_tile > 1 {
             let mut first = 0;
+            let mut result = Ok(());
             for (count, pixels) in self.spec.tiles() {
                 for _ in 0..count {
-                    self.tile(k, w, bias, cursors, Tile { first: Some(first), pixels })?;
+                    // A block of its own, so that the next tile gets the accumulators' registers.
+                    k.unroll(1, |k, _| {
+                        if let Err(e) = self.tile(k, w, bias, cursors, Tile { first: Some(first), pixels }) {
+                            result = Err(e);
+                        }
+                    });
                     first += pixels;
                 }
             }
-            return Ok(());
+            return result;
         }
         let mut start = 0;
         let mut result = Ok(());

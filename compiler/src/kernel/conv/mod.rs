@@ -13,16 +13,27 @@ mod spec;
 pub use lower::{conv_reach, lower};
 pub use spec::{ExtraKind, Stream, TileSpec, WeightLayout};
 
+use crate::ir::{Expression, Step, UnaryOp};
 use super::{KernelCall, NoKernel, Operand};
 use crate::tile::{Target, pressure};
 
 /// Builds a spec's program, with narrower tiles where the epilogue needs more registers than the tile leaves.
 fn fitted(mut spec: TileSpec, target: Target, operands: Vec<Operand>) -> Result<KernelCall, NoKernel> {
+    let spare = temporaries(&spec.epilogue);
     loop {
         let kernel = spec.build(target)?;
-        if pressure(&kernel) <= target.registers || spec.max_pixels == 1 {
+        if pressure(&kernel) + spare <= target.registers || spec.max_pixels == 1 {
             return Ok(KernelCall { kernel, operands, args: Vec::new(), extent: spec.extent(), barrier_before: false });
         }
         spec.max_pixels -= 1;
     }
+}
+
+/// Registers that lowering an epilogue's functions takes beside the values the program names.
+fn temporaries(epilogue: &Expression) -> u32 {
+    let simple = |op: &UnaryOp| {
+        matches!(op, UnaryOp::Relu | UnaryOp::Clip { .. } | UnaryOp::Abs | UnaryOp::Neg | UnaryOp::HardSwish | UnaryOp::HardSigmoid { .. })
+    };
+    let heavy = epilogue.steps.iter().any(|s| matches!(s, Step::Unary(op, _) if !simple(op)));
+    if heavy { 3 } else { 0 }
 }

@@ -1,0 +1,218 @@
+//! Convolutions, transposed convolutions and matrix products, compiled and run on every CPU level of the machine, against the
+//! evaluator, over shapes that are awkward on purpose.
+
+use brolga_compiler::codegen::Level;
+use brolga_compiler::compile::{CompileOptions, compile};
+use brolga_compiler::ir::eval::evaluate;
+use brolga_compiler::ir::*;
+use brolga_compiler::pass::PassOptions;
+use brolga_runtime::{DType, Instance, Pool, RunOptions, Tensor};
+use std::sync::Arc;
+
+/// Numbers in [-1, 1) from a multiplicative generator.
+fn numbers(count: usize, seed: u64) -> Vec<f32> {
+    let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
+    (0..count)
+        .map(|_| {
+            state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+            (state >> 40) as f32 / (1u64 << 23) as f32 - 1.0
+        })
+        .collect()
+}
+
+fn weight(g: &mut Graph, shape: &[usize], seed: u64) -> ValueId {
+    let data: Vec<u8> = numbers(shape.iter().product(), seed).iter().flat_map(|x| x.to_le_bytes()).collect();
+    g.add_weight(format!("w{seed}"), Weight::from_bytes(DType::F32, shape.to_vec(), data.into()))
+}
+
+fn image(g: &mut Graph, name: &str, shape: &[usize]) -> ValueId {
+    g.add_input(name, Type::known(DType::F32, shape))
+}
+
+/// Compiles for every level present, runs with one and two threads, compares with the evaluator.
+fn check(what: &str, mut g: Graph) {
+    g.phase = Phase::Optimized;
+    let inputs: Vec<Tensor> = g
+        .inputs()
+        .iter()
+        .enumerate()
+        .map(|(i, v)| {
+            let dims = g.ty(*v).dims().expect("known");
+            Tensor::from_slice(&dims, &numbers(dims.iter().product(), 100 + i as u64)).expect("tensor")
+        })
+        .collect();
+    let want = evaluate(&g, &inputs).expect("evaluates");
+    for level in Level::ALL.into_iter().filter(|l| l.available()) {
+        let options = CompileOptions { level, threads: 1, passes: PassOptions::default() };
+        let compiled = compile(&g, &options).unwrap_or_else(|e| panic!("{what} on {level}: {e}"));
+        let program = Arc::new(compiled.link(1).expect("links").0);
+        let mut first: Option<Vec<Tensor>> = None;
+        for threads in [1, 2] {
+            let instance = Instance::new(program.clone(), Pool::shared(threads)).expect("instance");
+            let got = instance.run_tensors(&inputs, RunOptions::default()).expect("runs");
+            for (want, got) in want.iter().zip(&got) {
+                close(&format!("{what} on {level}"), want, got);
+            }
+            match &first {
+                None => first = Some(got),
+                Some(first) => assert!(first.iter().zip(&got).all(|(a, b)| a.bytes() == b.bytes()), "{what}: threads differ"),
+            }
+        }
+    }
+}
+
+fn close(what: &str, want: &Tensor, got: &Tensor) {
+    assert_eq!(want.shape(), got.shape(), "{what}");
+    let (a, b) = (want.as_slice::<f32>().expect("f32"), got.as_slice::<f32>().expect("f32"));
+    let scale = a.iter().fold(1e-3f32, |m, x| m.max(x.abs()));
+    for (i, (x, y)) in a.iter().zip(b).enumerate() {
+        assert!((x - y).abs() <= 2e-5 * scale, "{what}: element {i} of {:?} is {y}, not {x}", want.shape());
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Case {
+    n: usize,
+    ic: usize,
+    oc: usize,
+    h: usize,
+    w: usize,
+    k: [usize; 2],
+    stride: usize,
+    dilation: usize,
+    pads: [i64; 4],
+    group: usize,
+}
+
+const BASE: Case =
+    Case { n: 1, ic: 16, oc: 32, h: 9, w: 11, k: [3, 3], stride: 1, dilation: 1, pads: [1, 1, 1, 1], group: 1 };
+
+fn window(c: &Case) -> Window {
+    Window {
+        kernel: c.k.to_vec(),
+        stride: vec![c.stride; 2],
+        dilation: vec![c.dilation; 2],
+        pad_begin: c.pads[..2].to_vec(),
+        pad_end: c.pads[2..].to_vec(),
+        auto_pad: AutoPad::Explicit,
+    }
+}
+
+/// relu(conv(x) + bias + residual)
+fn conv(c: &Case, residual: bool) -> Graph {
+    let mut g = Graph::new("conv");
+    let x = image(&mut g, "x", &[c.n, c.ic, c.h, c.w]);
+    let w = weight(&mut g, &[c.oc, c.ic / c.group, c.k[0], c.k[1]], 1);
+    let b = weight(&mut g, &[c.oc], 2);
+    let mut inputs = vec![x, w, b];
+    let mut steps = vec![];
+    if residual {
+        let plain = Op::Conv { window: window(c), group: c.group, bias: true, epilogue: Expression::default() };
+        let y = g.add_node(plain, &inputs, 1, "plain").expect("typed")[0];
+        inputs.push(y);
+        steps.push(Step::Binary(BinaryOp::Add, Arg::Input(0), Arg::Input(1)));
+    }
+    let last = if residual { Arg::Step(0) } else { Arg::Input(0) };
+    steps.push(Step::Unary(UnaryOp::Relu, last));
+    let op = Op::Conv { window: window(c), group: c.group, bias: true, epilogue: Expression { steps } };
+    let y = g.add_node(op, &inputs, 1, "conv").expect("typed")[0];
+    g.add_output("y", y);
+    g
+}
+
+#[test]
+fn convolutions_of_awkward_shapes() {
+    let cases = [
+        BASE,
+        Case { ic: 1, oc: 1, ..BASE },
+        Case { ic: 3, oc: 17, stride: 2, ..BASE },
+        Case { ic: 17, oc: 33, ..BASE },
+        Case { ic: 33, oc: 24, k: [1, 1], pads: [0; 4], ..BASE },
+        Case { ic: 24, oc: 48, h: 7, w: 7, ..BASE },
+        Case { ic: 20, oc: 64, h: 14, w: 14, k: [1, 1], pads: [0; 4], ..BASE },
+        Case { ic: 32, oc: 96, h: 1, w: 1, k: [1, 1], pads: [0; 4], ..BASE },
+        Case { stride: 3, k: [5, 5], pads: [2, 2, 2, 2], ..BASE },
+        Case { dilation: 2, pads: [2, 2, 2, 2], ..BASE },
+        Case { pads: [0, 1, 2, 3], k: [2, 4], ..BASE },
+        Case { k: [1, 7], pads: [0, 3, 0, 3], w: 30, ..BASE },
+        Case { k: [7, 7], ic: 3, stride: 2, h: 30, w: 30, pads: [3, 3, 3, 3], ..BASE },
+        Case { n: 3, h: 5, w: 4, ..BASE },
+        Case { ic: 32, oc: 32, group: 32, ..BASE },
+        Case { ic: 35, oc: 35, group: 35, stride: 2, k: [5, 5], pads: [2, 2, 2, 2], h: 15, w: 15, ..BASE },
+        Case { ic: 64, oc: 64, group: 16, ..BASE },
+        Case { ic: 24, oc: 48, group: 3, ..BASE },
+        Case { ic: 12, oc: 24, group: 12, ..BASE },
+        Case { ic: 10, oc: 15, group: 5, ..BASE },
+        Case { h: 3, w: 3, k: [3, 3], pads: [0; 4], ..BASE },
+    ];
+    let mut ran = 0;
+    for case in &cases {
+        for residual in [false, true] {
+            if residual && (case.ic != case.oc || case.stride != 1) {
+                continue;
+            }
+            check(&format!("{case:?} residual {residual}"), conv(case, residual));
+            ran += 1;
+        }
+    }
+    assert!(ran >= cases.len());
+}
+
+#[test]
+fn transposed_convolutions() {
+    let cases = [
+        Case { stride: 2, k: [4, 4], ..BASE },
+        Case { stride: 2, k: [3, 3], ..BASE },
+        Case { stride: 2, k: [2, 2], pads: [0; 4], ic: 17, oc: 9, ..BASE },
+        Case { stride: 1, h: 1, w: 1, k: [4, 4], pads: [0; 4], ic: 100, oc: 40, ..BASE },
+        Case { stride: 3, k: [2, 5], pads: [0, 1, 1, 2], ..BASE },
+        Case { stride: 2, dilation: 2, pads: [0; 4], ..BASE },
+    ];
+    for c in &cases {
+        let mut g = Graph::new("transposed");
+        let x = image(&mut g, "x", &[c.n, c.ic, c.h, c.w]);
+        let w = weight(&mut g, &[c.ic, c.oc, c.k[0], c.k[1]], 1);
+        let b = weight(&mut g, &[c.oc], 2);
+        let epilogue = Expression { steps: vec![Step::Unary(UnaryOp::Tanh, Arg::Input(0))] };
+        let op = Op::ConvTranspose { window: window(c), output_pad: vec![0, 0], group: 1, bias: true, epilogue };
+        let y = g.add_node(op, &[x, w, b], 1, "transposed").expect("typed")[0];
+        g.add_output("y", y);
+        check(&format!("transposed {c:?}"), g);
+    }
+}
+
+#[test]
+fn matrix_products() {
+    let shapes: [(&[usize], &[usize]); 9] = [
+        (&[1, 10], &[10, 7]),
+        (&[5, 33], &[33, 40]),
+        (&[197, 96], &[96, 48]),
+        (&[2, 3, 7, 20], &[20, 17]),
+        (&[2, 3, 7, 20], &[2, 3, 20, 17]),
+        (&[3, 7, 20], &[3, 20, 32]),
+        (&[300, 31], &[31, 5]),
+        (&[1, 1, 1], &[1, 1]),
+        (&[4, 64], &[64, 130]),
+    ];
+    for (a, b) in shapes {
+        for constant in [true, false] {
+            for trans_b in [false, true] {
+                let mut g = Graph::new("matmul");
+                let x = image(&mut g, "a", a);
+                let mut b = b.to_vec();
+                let rank = b.len();
+                if trans_b {
+                    b.swap(rank - 1, rank - 2);
+                }
+                let w = if constant { weight(&mut g, &b, 1) } else { image(&mut g, "b", &b) };
+                let n = if trans_b { b[rank - 2] } else { b[rank - 1] };
+                let bias = weight(&mut g, &[n], 2);
+                let epilogue = Expression { steps: vec![Step::Unary(UnaryOp::Relu, Arg::Input(0))] };
+                let op = Op::MatMul { trans_a: false, trans_b, bias: true, epilogue };
+                let y = g.add_node(op, &[x, w, bias], 1, "matmul").expect("typed")[0];
+                g.add_output("y", y);
+                check(&format!("{a:?} x {b:?} constant {constant} transposed {trans_b}"), g);
+            }
+        }
+    }
+}
