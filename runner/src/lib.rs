@@ -1,1 +1,21 @@
 //! What the run command and a compiled executable share: options, arrays, images, summaries.
+
+mod artefact;
+mod exit;
+mod npy;
+mod npz;
+mod options;
+mod picture;
+mod random;
+mod run;
+mod summary;
+
+pub use artefact::{Artefact, artefact_main};
+pub use exit::{ExitCode, Failure};
+pub use npy::{ArrayError, read_npy, write_npy};
+pub use npz::{read_npz, write_npz};
+pub use options::RunArgs;
+pub use picture::{Picture, Pixels, text_art};
+pub use random::random_tensor;
+pub use run::{Dim, PortInfo, Runnable, execute};
+pub use summary::{Labels, summarise, top_classes};

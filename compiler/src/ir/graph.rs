@@ -381,6 +381,19 @@ impl Graph {
         used.extend(self.outputs.iter().map(|(_, v)| *v));
         self.values.retain(|id, v| !matches!(v.origin, Origin::Weight(_)) || used.contains(id));
     }
+    /// Gives every value another number (the text parser keeps the numbers of the text). The numbers differ from each other.
+    pub(super) fn renumber(&mut self, names: &HashMap<ValueId, ValueId>) {
+        let new = |id: ValueId| names.get(&id).copied().unwrap_or(id);
+        self.values = std::mem::take(&mut self.values).into_iter().map(|(id, v)| (new(id), v)).collect();
+        for node in self.nodes.values_mut() {
+            node.inputs.iter_mut().chain(&mut node.outputs).for_each(|id| *id = new(*id));
+        }
+        self.inputs.iter_mut().for_each(|id| *id = new(*id));
+        self.outputs.iter_mut().for_each(|(_, id)| *id = new(*id));
+        self.dag.edge_weights_mut().for_each(|id| *id = new(*id));
+        let next = self.values.last_key_value().map_or(0, |(id, _)| id.0.saturating_add(1));
+        self.next_value = self.next_value.max(next);
+    }
     /// Starts numbering at least here (the text parser keeps the numbers of the text).
     pub fn reserve_ids(&mut self, values: u32, nodes: u32) {
         self.next_value = self.next_value.max(values);

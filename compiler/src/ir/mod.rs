@@ -9,7 +9,9 @@ mod graph;
 pub mod infer;
 mod op;
 mod patch;
+pub mod text;
 mod ty;
+pub mod verify;
 mod weight;
 
 pub use flops::flops;

@@ -7,8 +7,10 @@
 
 use super::weights::{reshaped, splat_with_shape, transposed};
 use super::{Pass, PassContext, PassError, contraction, facts};
-use crate::ir::{BinaryOp, Graph, Node, NodeId, Op, Patch, Source, Weight};
+use crate::ir::eval::eval_op;
+use crate::ir::{BinaryOp, Graph, Node, NodeId, Op, Patch, Source, Type, ValueId, Weight};
 use brolga_runtime::{DType, Tensor};
+use std::collections::HashSet;
 
 /// A folded tensor may always have this many bytes, whatever its operands.
 const SMALL: usize = 64 << 10;
@@ -23,31 +25,50 @@ impl Pass for FoldConstants {
         "fold-constants"
     }
     fn run(&self, graph: &mut Graph, cx: &mut PassContext<'_>) -> Result<(), PassError> {
+        // Results that depend on constants only but stay to be computed at run time.
+        let mut left = HashSet::new();
         for id in graph.topological() {
             let Some(node) = graph.try_node(id) else { continue };
-            let symbolic_free = !matches!(node.op, Op::Reorder { .. });
-            if !symbolic_free || !node.inputs.iter().all(|v| graph.weight(*v).is_some()) {
+            if !node.inputs.iter().all(|v| graph.weight(*v).is_some() || left.contains(v)) {
                 continue;
             }
-            if let Some(patch) = fold(graph, id, cx)?
-                && !cx.apply(graph, patch)?
-            {
-                return Ok(());
+            check_size(graph, node, cx)?;
+            let outputs = node.outputs.clone();
+            match fold(graph, id, cx) {
+                Some(patch) => {
+                    if !cx.apply(graph, patch)? {
+                        return Ok(());
+                    }
+                }
+                None => left.extend(outputs),
             }
         }
         Ok(())
     }
 }
 
-fn fold(graph: &Graph, id: NodeId, cx: &mut PassContext<'_>) -> Result<Option<Patch>, PassError> {
+/// Bytes of a list of values.
+fn bytes_of(graph: &Graph, values: &[ValueId]) -> usize {
+    values.iter().fold(0, |sum, v| sum.saturating_add(graph.ty(*v).stored_bytes().unwrap_or(usize::MAX)))
+}
+
+/// Refuses a constant, folded or not, that is large and much larger than what it is made of.
+fn check_size(graph: &Graph, node: &Node, cx: &PassContext<'_>) -> Result<(), PassError> {
+    let limit = cx.options.limits.constant_bytes;
+    let bytes = bytes_of(graph, &node.outputs);
+    let known = node.outputs.iter().all(|v| graph.ty(*v).dims().is_some());
+    if !known || bytes <= limit || bytes / 2 <= bytes_of(graph, &node.inputs) && bytes <= limit.saturating_mul(4) {
+        return Ok(());
+    }
+    let op = format!("{:?}", node.op).chars().take_while(|c| c.is_alphanumeric()).collect();
+    Err(PassError::Budget { node: node.name.clone(), op, bytes, limit })
+}
+
+fn fold(graph: &Graph, id: NodeId, cx: &mut PassContext<'_>) -> Option<Patch> {
     let node = graph.node(id);
-    let mut bytes = 0usize;
-    for output in &node.outputs {
-        let ty = graph.ty(*output);
-        if ty.dims().is_none() {
-            return Ok(None);
-        }
-        bytes = bytes.saturating_add(ty.stored_bytes().unwrap_or(usize::MAX));
+    let known = node.outputs.iter().all(|v| graph.ty(*v).dims().is_some());
+    if !known || !node.inputs.iter().all(|v| graph.weight(*v).is_some()) || matches!(node.op, Op::Reorder { .. }) {
+        return None;
     }
     if let [output] = node.outputs[..]
         && let Some(weight) = as_expression(graph, node)
@@ -55,24 +76,19 @@ fn fold(graph: &Graph, id: NodeId, cx: &mut PassContext<'_>) -> Result<Option<Pa
         let mut patch = Patch::new(graph, "constant expression");
         let new = patch.weight(graph.value(output).name.clone(), weight);
         patch.replace(output, new);
-        return Ok(Some(patch));
+        return Some(patch);
     }
-    let limit = cx.options.limits.constant_bytes;
-    if bytes > limit {
-        let op = format!("{:?}", node.op).chars().take_while(|c| c.is_alphanumeric()).collect();
-        return Err(PassError::Budget { node: node.name.clone(), op, bytes, limit });
-    }
-    let operands: usize = node.inputs.iter().map(|v| graph.ty(*v).stored_bytes().unwrap_or(0)).sum();
+    let (bytes, operands) = (bytes_of(graph, &node.outputs), bytes_of(graph, &node.inputs));
     if bytes > SMALL.max(operands.saturating_mul(cx.options.limits.folded_growth)) {
         cx.remark(node, format!("{bytes} bytes from {operands}: computed at run time"));
-        return Ok(None);
+        return None;
     }
     // Operands are evaluated too, and cost as much time as results.
     if products(graph, node) > MAX_PRODUCTS || !cx.spend(bytes.saturating_add(operands)) {
         cx.remark(node, "over the folding budget: computed at run time");
-        return Ok(None);
+        return None;
     }
-    Ok(evaluated(graph, node))
+    evaluated(graph, node)
 }
 
 /// The result as an expression over an operand, without evaluating it.
@@ -125,21 +141,20 @@ fn splat_arithmetic(graph: &Graph, node: &Node, shape: &[usize]) -> Option<Weigh
     if !matches!(node.op, Op::Unary(_) | Op::Binary(_) | Op::Cast(_) | Op::Where | Op::Elementwise(_)) {
         return None;
     }
-    let mut one = Graph::new("one element");
-    let mut inputs = Vec::new();
+    // Two operands of one element each are no splat unless the result is large.
+    if shape.iter().product::<usize>() <= 1 {
+        return None;
+    }
+    let mut operands = Vec::new();
     for input in &node.inputs {
         let weight = graph.weight(*input)?;
         let single = matches!(weight.source, Source::Splat(_)).then(|| splat_with_shape(weight, &[1])).flatten();
         // One element by itself is as good as a splat.
         let single = single.or_else(|| (weight.len() == 1).then(|| reshaped(weight, &[1])).flatten())?;
-        inputs.push(one.add_weight("", single));
+        operands.push(single.evaluate().ok()?);
     }
-    // Two operands of one element each are no splat unless the result is large.
-    if shape.iter().product::<usize>() <= 1 {
-        return None;
-    }
-    let output = *one.add_node(node.op.clone(), &inputs, 1, "").ok()?.first()?;
-    let tensor = evaluate_single(&one, output)?;
+    let ty = Type::known(graph.ty(node.outputs[0]).dtype, &[1]);
+    let tensor = eval_op(&node.op, &operands.iter().collect::<Vec<_>>(), &[ty]).ok()?.pop()?;
     let mut element = [0; 8];
     let bytes = tensor.bytes();
     element.get_mut(..bytes.len())?.copy_from_slice(bytes);
@@ -171,21 +186,14 @@ fn products(graph: &Graph, node: &Node) -> usize {
 }
 
 fn evaluated(graph: &Graph, node: &Node) -> Option<Patch> {
-    let mut alone = Graph::new("constant");
-    let mut inputs = Vec::new();
-    for input in &node.inputs {
-        inputs.push(alone.add_weight("", graph.weight(*input)?.as_ref().clone()));
-    }
-    let outputs = alone.add_node(node.op.clone(), &inputs, node.outputs.len(), node.name.clone()).ok()?;
+    let operands: Vec<Tensor> = node.inputs.iter().map(|v| graph.weight(*v)?.evaluate().ok()).collect::<Option<_>>()?;
+    let types: Vec<Type> = node.outputs.iter().map(|v| graph.ty(*v).clone()).collect();
+    // What the evaluator refuses (a division by zero, an index outside) is refused at run time, when it is reached.
+    let results = eval_op(&node.op, &operands.iter().collect::<Vec<_>>(), &types).ok()?;
     let mut patch = Patch::new(graph, "constant");
-    for (old, output) in node.outputs.iter().zip(outputs) {
-        let tensor = evaluate_single(&alone, output)?;
+    for (old, tensor) in node.outputs.iter().zip(results) {
         let new = patch.weight(graph.value(*old).name.clone(), Weight::from_tensor(&tensor));
         patch.replace(*old, new);
     }
     Some(patch)
-}
-
-fn evaluate_single(_graph: &Graph, _output: crate::ir::ValueId) -> Option<Tensor> {
-    None
 }

@@ -31,6 +31,8 @@ pub mod rewrite;
 mod simplify_arithmetic;
 mod simplify_concat;
 mod sink_transposes;
+#[cfg(test)]
+mod tests;
 mod weights;
 
 pub use manager::{Outcome, PassOptions, PassRecord, PatchRecord, Record, Remark, Stage, once, repeat, run_stages};
@@ -54,13 +56,13 @@ pub struct Limits {
     pub folded_bytes: usize,
     /// A folded tensor may be at most this many times its operands (and always at least 64 KiB).
     pub folded_growth: usize,
-    /// A constant larger than this is refused even when it would be computed at run time.
+    /// A constant larger than this is refused, even one computed at run time, unless its operands are about as large.
     pub constant_bytes: usize,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Limits { folded_bytes: 64 << 20, folded_growth: 4, constant_bytes: 4 << 30 }
+        Limits { folded_bytes: 64 << 20, folded_growth: 4, constant_bytes: 1 << 30 }
     }
 }
 

@@ -1,0 +1,240 @@
+//! drop-identity, merge-duplicates, drop-dead, fold-shapes, fold-constants, and the passes that move data less.
+
+use super::support::*;
+use crate::ir::*;
+use crate::pass::drop_dead::DropDead;
+use crate::pass::drop_identity::DropIdentity;
+use crate::pass::fold_constants::FoldConstants;
+use crate::pass::fold_shapes::FoldShapes;
+use crate::pass::gather_to_slice::GatherToSlice;
+use crate::pass::lift_conv1d::LiftConv1d;
+use crate::pass::merge_duplicates::MergeDuplicates;
+use crate::pass::simplify_concat::SimplifyConcat;
+use crate::pass::sink_transposes::SinkTransposes;
+use crate::pass::{Limits, PassOptions, once, run_stages};
+use brolga_runtime::DType;
+use insta::assert_snapshot;
+
+fn transpose(perm: &[usize]) -> Op {
+    Op::Transpose { perm: perm.to_vec() }
+}
+
+fn reshape(shape: &[i64]) -> Op {
+    Op::Reshape { shape: Ints::Known(shape.iter().map(|d| Dim::Const(*d)).collect()), allow_zero: false }
+}
+
+fn slice(axis: usize, begin: i64, end: i64) -> Op {
+    let one = |n| Ints::Known(vec![Dim::Const(n)]);
+    Op::Slice { axes: vec![axis], starts: one(begin), ends: one(end), steps: vec![1] }
+}
+
+#[test]
+fn nodes_without_effect_go() {
+    let mut net = Net::new();
+    let x = net.input("x", &[2, 3, 4]);
+    let (zero, one) = (net.number(0.0), net.number(1.0));
+    let y = net.op(reshape(&[2, -1, 4]), &[x]);
+    let y = net.op(Op::Cast(DType::F32), &[y]);
+    let y = net.op(slice(1, 0, i64::MAX), &[y]);
+    let y = net.op(transpose(&[2, 0, 1]), &[y]);
+    let y = net.op(transpose(&[1, 2, 0]), &[y]);
+    let y = net.binary(BinaryOp::Add, zero, y);
+    let y = net.binary(BinaryOp::Mul, y, one);
+    let y = net.unary(UnaryOp::Relu, y);
+    let z = net.op(reshape(&[6, 4]), &[x]);
+    let z = net.op(reshape(&[3, 8]), &[z]);
+    assert_snapshot!(report(&net.outputs(&[y, z]), &[&DropIdentity]));
+}
+
+#[test]
+fn nodes_with_an_effect_stay() {
+    let mut net = Net::new();
+    let x = net.input("x", &[2, 2, 4]);
+    let column = net.weight("ones", &[1]);
+    let backwards = Op::Slice {
+        axes: vec![2],
+        starts: Ints::Known(vec![Dim::Const(-1)]),
+        ends: Ints::Known(vec![Dim::Const(i64::MIN)]),
+        steps: vec![-1],
+    };
+    let a = net.op(backwards, &[x]);
+    let b = net.op(transpose(&[1, 0, 2]), &[x]);
+    let c = net.binary(BinaryOp::Mul, x, column);
+    let scalar = net.input("s", &[]);
+    let ones = net.graph.add_weight("", Weight::splat(DType::F32, vec![2], [0, 0, 128, 63, 0, 0, 0, 0]));
+    let d = net.binary(BinaryOp::Mul, scalar, ones);
+    let graph = net.outputs(&[a, b, c, d]);
+    assert_eq!(ops(&run(&graph, &[&DropIdentity]).graph).len(), 4);
+}
+
+#[test]
+fn transpose_of_unit_dimensions_is_a_reshape() {
+    let mut net = Net::new();
+    let x = net.input("x", &[1, 3, 1, 4]);
+    let y = net.op(transpose(&[2, 1, 3, 0]), &[x]);
+    assert_snapshot!(report(&net.outputs(&[y]), &[&DropIdentity]));
+}
+
+#[test]
+fn equal_nodes_and_constants_become_one() {
+    let mut net = Net::new();
+    let x = net.input("x", &[2, 3]);
+    let (two, again) = (net.number(2.0), net.number(2.0));
+    let a = net.binary(BinaryOp::Mul, x, two);
+    let b = net.binary(BinaryOp::Mul, x, again);
+    let c = net.binary(BinaryOp::Add, a, b);
+    let d = net.binary(BinaryOp::Sub, x, two);
+    assert_snapshot!(report(&net.outputs(&[c, d]), &[&MergeDuplicates]));
+}
+
+#[test]
+fn dead_nodes_and_unread_indices_go() {
+    let mut net = Net::new();
+    let x = net.input("x", &[1, 2, 4, 4]);
+    let dead = net.unary(UnaryOp::Exp, x);
+    net.unary(UnaryOp::Relu, dead);
+    let op = Op::Pool { kind: PoolKind::Max, window: window(2, 0), ceil: false, column_major: false };
+    let y = net.graph.add_node(op, &[x], 2, "pool").unwrap()[0];
+    assert_snapshot!(report(&net.outputs(&[y]), &[&DropDead]));
+}
+
+#[test]
+fn shape_arithmetic_becomes_an_attribute() {
+    let mut net = Net::new();
+    let batch = Type::new(DType::F32, vec![Dim::symbol("n"), Dim::Const(3), Dim::Const(4)]);
+    let x = net.graph.add_input("x", batch);
+    let shape = net.op(Op::Shape { begin: 0, end: 3 }, &[x]);
+    let first = net.op(slice(0, 0, 1), &[shape]);
+    let last = net.op(slice(0, 2, 3), &[shape]);
+    let minus = net.ints(&[-1]);
+    let target = net.op(Op::Concat { axis: 0 }, &[first, minus]);
+    let y = net.op(Op::Reshape { shape: Ints::Input(1), allow_zero: false }, &[x, target]);
+    let graph = net.outputs(&[y, last]);
+    let outcome = run(&graph, &[&FoldShapes, &DropDead]);
+    assert_eq!(ops(&outcome.graph), ["Reshape"]);
+    assert_snapshot!(format!("{}--- after\n{}", show(&graph), show(&outcome.graph)));
+}
+
+#[test]
+fn constants_are_computed_or_stay_expressions() {
+    let mut net = Net::new();
+    let w = net.weight("w", &[3, 4]);
+    let t = net.op(transpose(&[1, 0]), &[w]);
+    let t = net.op(reshape(&[2, 6]), &[t]);
+    let e = net.unary(UnaryOp::Exp, w);
+    let shape = Ints::Known(vec![Dim::Const(100), Dim::Const(100), Dim::Const(100)]);
+    let large = net.op(Op::ConstantOfShape { shape, dtype: DType::F32, value: 3.0 }, &[]);
+    let two = net.number(2.0);
+    let large = net.binary(BinaryOp::Mul, large, two);
+    let large = net.op(slice(0, 0, 1), &[large]);
+    let large = net.op(slice(1, 0, 2), &[large]);
+    let large = net.op(slice(2, 0, 3), &[large]);
+    assert_snapshot!(report(&net.outputs(&[t, e, large]), &[&FoldConstants]));
+}
+
+#[test]
+fn constants_over_the_budget_are_left_or_refused() {
+    let build = |factor: usize| {
+        let mut net = Net::new();
+        let w = net.weight("w", &[1, 100_000]);
+        let shape = Ints::Known(vec![Dim::from(factor), Dim::Const(100_000)]);
+        let y = net.op(Op::Expand { shape }, &[w]);
+        net.outputs(&[y])
+    };
+    let run = |factor, limits: Limits| {
+        let options = PassOptions { limits, ..PassOptions::default() };
+        run_stages(build(factor), &[once("test", &[&FoldConstants])], &options)
+    };
+    assert_eq!(ops(&run(3, Limits::default()).unwrap().graph), [""; 0]);
+    // Grows too much; over the total; over what may exist at all.
+    assert_eq!(ops(&run(20, Limits::default()).unwrap().graph), ["Expand"]);
+    let tight = Limits { folded_bytes: 1 << 20, ..Limits::default() };
+    assert_eq!(ops(&run(3, tight).unwrap().graph), ["Expand"]);
+    let error = run(1 << 20, Limits::default()).unwrap_err();
+    assert!(error.is_budget(), "{error}");
+}
+
+#[test]
+fn consecutive_rows_are_a_slice() {
+    let mut net = Net::new();
+    let x = net.input("x", &[2, 5, 3]);
+    let last = net.graph.add_weight("", Weight::from_tensor(&brolga_runtime::Tensor::scalar(-1i64)));
+    let a = net.op(Op::Gather { axis: 1 }, &[x, last]);
+    let rows = net.ints(&[1, 2, 3]);
+    let b = net.op(Op::Gather { axis: 1 }, &[x, rows]);
+    let mixed = net.ints(&[2, 0]);
+    let c = net.op(Op::Gather { axis: 1 }, &[x, mixed]);
+    assert_snapshot!(report(&net.outputs(&[a, b, c]), &[&GatherToSlice]));
+}
+
+#[test]
+fn concatenations_of_pieces_get_simpler() {
+    let mut net = Net::new();
+    let x = net.input("x", &[2, 6]);
+    let z = net.input("z", &[2, 2]);
+    let (a, b) = (net.op(slice(1, 0, 2), &[x]), net.op(slice(1, 2, 6), &[x]));
+    let inner = net.op(Op::Concat { axis: 1 }, &[a, b]);
+    let y = net.op(Op::Concat { axis: 1 }, &[inner, z]);
+    let part = net.op(slice(1, 6, 8), &[y]);
+    let across = net.op(slice(1, 5, 7), &[y]);
+    assert_snapshot!(report(&net.outputs(&[y, part, across]), &[&SimplifyConcat, &DropIdentity]));
+}
+
+#[test]
+fn transposes_sink_and_cancel() {
+    let mut net = Net::new();
+    let x = net.input("x", &[1, 3, 4, 5]);
+    let c = net.weight("c", &[3]);
+    let t = net.op(transpose(&[0, 2, 3, 1]), &[x]);
+    let t = net.binary(BinaryOp::Mul, t, c);
+    let t = net.unary(UnaryOp::Relu, t);
+    let y = net.op(transpose(&[0, 3, 1, 2]), &[t]);
+    assert_snapshot!(report(&net.outputs(&[y]), &[&FoldConstants, &SinkTransposes, &DropIdentity]));
+}
+
+#[test]
+fn transposes_sink_through_reductions_and_concatenations() {
+    let mut net = Net::new();
+    let x = net.input("x", &[2, 3, 4, 5]);
+    let z = net.input("z", &[2, 7, 4, 5]);
+    let (a, b) = (net.op(transpose(&[0, 2, 3, 1]), &[x]), net.op(transpose(&[0, 2, 3, 1]), &[z]));
+    let y = net.op(Op::Concat { axis: 3 }, &[a, b]);
+    let y = net.op(Op::Softmax { axis: 3, log: false }, &[y]);
+    let y = net.op(Op::Reduce { kind: ReduceKind::Mean, axes: vec![1], keep: false }, &[y]);
+    assert_snapshot!(report(&net.outputs(&[y]), &[&SinkTransposes]));
+}
+
+#[test]
+fn transpose_becomes_a_flag_of_the_product_or_stays() {
+    let mut net = Net::new();
+    let (a, b) = (net.input("a", &[2, 3, 4]), net.input("b", &[2, 5, 4]));
+    let t = net.op(transpose(&[0, 2, 1]), &[b]);
+    let y = net.op(matmul_op(), &[a, t]);
+    let u = net.op(transpose(&[0, 2, 1]), &[a]);
+    let v = net.unary(UnaryOp::Relu, u);
+    assert_snapshot!(report(&net.outputs(&[y, u, v]), &[&SinkTransposes]));
+}
+
+#[test]
+fn one_dimension_becomes_a_row() {
+    let mut net = Net::new();
+    let x = net.input("x", &[1, 3, 9]);
+    let (w, b) = (net.weight("w", &[4, 3, 3]), net.weight("b", &[4]));
+    let line = Window {
+        kernel: vec![3],
+        stride: vec![2],
+        dilation: vec![1],
+        pad_begin: vec![1],
+        pad_end: vec![0],
+        auto_pad: AutoPad::Explicit,
+    };
+    let y = net.op(conv_op(line.clone(), 1, true), &[x, w, b]);
+    let pool = Op::Pool {
+        kind: PoolKind::Average { count_pad: true },
+        window: Window { pad_begin: vec![0], ..line },
+        ceil: false,
+        column_major: false,
+    };
+    let y = net.op(pool, &[y]);
+    assert_snapshot!(report(&net.outputs(&[y]), &[&LiftConv1d, &DropIdentity]));
+}

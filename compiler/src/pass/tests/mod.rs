@@ -1,0 +1,8 @@
+//! Tests of passes: each fires, does not fire, is blocked with a reason; and the graph computes the same before and after.
+
+mod clean;
+mod folding;
+mod fusing;
+mod manager;
+mod recognising;
+mod support;
