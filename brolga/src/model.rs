@@ -135,7 +135,7 @@ impl Model {
 
     /// The optimised graph before any choice that depends on a target: the same text on every machine.
     pub fn ir_text(&self) -> String {
-        String::new()
+        self.optimized.to_text()
     }
     /// The optimised graph.
     pub fn graph(&self) -> &Graph {

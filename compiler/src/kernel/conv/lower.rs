@@ -3,7 +3,7 @@
 use super::choose::{self, Problem, blocking, choose, choose_depthwise};
 use super::spec::{ExtraKind, Stream, TileSpec, WeightLayout};
 use crate::ir::{Expression, Node, Op, ValueId, Window};
-use crate::kernel::{KernelCall, LowerContext, Lowered, NoKernel, Operand, PackLoop, PackPiece, PackSpec, View};
+use crate::kernel::{KernelCall, LowerContext, Lowered, NoKernel, Operand, PackLoop, PackPiece, PackSpec, View, zero_halo};
 
 /// A blocked view taken apart.
 #[derive(Clone, Copy, Debug)]
@@ -160,6 +160,7 @@ pub fn lower(cx: &LowerContext, node: &Node) -> Result<Lowered, NoKernel> {
     };
     let mut lowered = Lowered::default();
     plan.calls(&mut lowered, |part| Operand::Packed(weight, pack.spec(&plan.g, part)))?;
+    lowered.calls.extend(zero_halo(cx.target, node.outputs[0], cx.view(node.outputs[0])?));
     Ok(lowered)
 }
 

@@ -8,7 +8,7 @@ use super::choose::Part;
 use super::lower::{Plan, geometry, image};
 use super::spec::Stream;
 use crate::ir::{Node, Op, Window};
-use crate::kernel::{KernelCall, LowerContext, Lowered, NoKernel, Operand, PackLoop, PackPiece, PackSpec};
+use crate::kernel::{LowerContext, Lowered, NoKernel, Operand, PackLoop, PackPiece, PackSpec, zero_halo};
 
 /// The taps of one phase along one dimension.
 #[derive(Clone, Copy, Debug)]
@@ -105,7 +105,7 @@ pub fn lower(cx: &LowerContext, node: &Node) -> Result<Lowered, NoKernel> {
             plan.calls(&mut lowered, |part| Operand::Packed(weight, pack(&dims, &py, &px, chunk, part, y.lanes)))?;
         }
     }
-    lowered.calls.iter_mut().for_each(|c: &mut KernelCall| c.barrier_before = false);
+    lowered.calls.extend(zero_halo(cx.target, node.outputs[0], cx.view(node.outputs[0])?));
     Ok(lowered)
 }
 
