@@ -4,9 +4,27 @@
 //! name is the kernel's name, and a `lower` that reads a node and yields [`KernelCall`]s. Equal programs are compiled once.
 //! Builders see memory only through [`View`]s, so a tensor may lie inside a larger one (concat elision) or carry a halo.
 
+pub mod copy;
+pub mod elementwise;
+pub mod expression;
+pub mod halo;
+#[cfg(test)]
+pub(crate) mod harness;
+pub mod math;
+mod movement;
+pub mod nest;
+pub mod operand;
 mod pack;
+mod pad;
+pub mod pool;
+pub mod reduce;
+mod select;
+#[cfg(test)]
+mod tests;
 
+pub use halo::zero_halo;
 pub use pack::{PackLoop, PackPiece, PackSpec};
+pub use select::lower;
 
 use crate::ir::{Graph, Halo, Layout, Node, ValueId};
 use crate::tile;
