@@ -77,9 +77,9 @@ impl Error {
             Error::Compile(CompileError::Unsupported(_)) => ErrorKind::Unsupported,
             Error::Compile(CompileError::Memory(_)) | Error::Machine(_) => ErrorKind::Machine,
             Error::Run(RunError::Level { .. } | RunError::Memory(_)) => ErrorKind::Machine,
-            Error::Run(RunError::Count { .. } | RunError::Port { .. } | RunError::Name { .. } | RunError::Bytes { .. }) => {
-                ErrorKind::Usage
-            }
+            Error::Run(
+                RunError::Count { .. } | RunError::Port { .. } | RunError::Name { .. } | RunError::Bytes { .. },
+            ) => ErrorKind::Usage,
             Error::Compile(CompileError::UnknownSize(_)) | Error::Unbound(_) | Error::Usage(_) => ErrorKind::Usage,
             Error::Run(RunError::Step { .. }) => ErrorKind::InvalidModel,
             Error::Pass(_) | Error::Compile(_) | Error::Run(_) => ErrorKind::Bug,

@@ -94,7 +94,8 @@ impl Model {
             None => return Err(Error::Machine("no code can be made for this machine's CPU".into())),
         };
         let imported = brolga_frontend::import(loaded, &brolga_frontend::Options::default())?;
-        let imported = if options.dims.is_empty() { imported } else { imported.bind(&check_dims(&imported, &options.dims)?)? };
+        let imported =
+            if options.dims.is_empty() { imported } else { imported.bind(&check_dims(&imported, &options.dims)?)? };
         let parse = start.elapsed();
         let start = Instant::now();
         let outcome = pass::optimize(imported.clone(), &options.passes)?;
@@ -213,7 +214,9 @@ impl Model {
         let mut found = Bindings::new();
         for (id, shape) in self.imported.inputs().iter().zip(shapes) {
             let value = self.imported.value(*id);
-            let mismatch = || Error::Usage(format!("input `{}` is {}, a tensor of shape {shape:?} was given", value.name, value.ty));
+            let mismatch = || {
+                Error::Usage(format!("input `{}` is {}, a tensor of shape {shape:?} was given", value.name, value.ty))
+            };
             if value.ty.rank() != shape.len() {
                 return Err(mismatch());
             }
@@ -244,7 +247,12 @@ impl Model {
             let at = self.imported.inputs().iter().position(|v| self.imported.value(*v).name == name);
             match at.and_then(|at| slots.get_mut(at)) {
                 Some(slot) => *slot = Some(tensor),
-                None => return Err(Error::Usage(format!("the model has no input `{name}`; its inputs are {}", self.names()))),
+                None => {
+                    return Err(Error::Usage(format!(
+                        "the model has no input `{name}`; its inputs are {}",
+                        self.names()
+                    )));
+                }
             }
         }
         let tensors: Option<Vec<Tensor>> = slots.into_iter().collect();
@@ -263,7 +271,11 @@ impl Model {
     pub fn run_tensors(&self, inputs: &[Tensor]) -> Result<Outputs, Error> {
         if inputs.len() != self.imported.inputs().len() {
             let count = self.imported.inputs().len();
-            return Err(Error::Usage(format!("the model has {count} inputs ({}), {} were given", self.names(), inputs.len())));
+            return Err(Error::Usage(format!(
+                "the model has {count} inputs ({}), {} were given",
+                self.names(),
+                inputs.len()
+            )));
         }
         let shapes: Vec<&[usize]> = inputs.iter().map(Tensor::shape).collect();
         let instance = self.program(&self.bindings(&shapes)?)?;

@@ -71,7 +71,8 @@ impl Layer {
         let weight = |g: &mut Graph, name: &str, shape: &[usize]| {
             let n: usize = shape.iter().product();
             let scale = 1.0 / (n / shape[0]).max(1) as f32;
-            let data: Vec<u8> = (0..n).flat_map(|i| ((((i * 37) % 113) as f32 / 56.0 - 1.0) * scale).to_le_bytes()).collect();
+            let data: Vec<u8> =
+                (0..n).flat_map(|i| ((((i * 37) % 113) as f32 / 56.0 - 1.0) * scale).to_le_bytes()).collect();
             g.add_weight(name, Weight::from_bytes(DType::F32, shape.to_vec(), data.into()))
         };
         let w = weight(&mut g, "w", &[self.oc, self.ic, self.kernel, self.kernel]);
@@ -138,7 +139,11 @@ impl Timed {
             let mut timings: Vec<Duration> = Vec::new();
             let inputs: Vec<_> = self.inputs.iter().map(Tensor::view).collect();
             let mut outputs: Vec<_> = self.outputs.iter_mut().map(Tensor::view_mut).collect();
-            self.instance.run(&inputs, &mut outputs, RunOptions { timings: Some(&mut timings), ..RunOptions::default() })?;
+            self.instance.run(
+                &inputs,
+                &mut outputs,
+                RunOptions { timings: Some(&mut timings), ..RunOptions::default() },
+            )?;
             times.push(timings[self.step].as_secs_f64());
         }
         Ok(median(&mut times))
@@ -224,7 +229,11 @@ fn main() -> Result<(), Failure> {
         spent += layer.flops() * layer.count as f64 / share;
         let Layer { count, ic, oc, size, kernel, stride, residual } = layer;
         let residual = if *residual { "+res" } else { "" };
-        println!("{:6.1} %  {count} x {ic:4} -> {oc:4} {size:3}x{size:<3} k{kernel} s{stride} {residual:4} {}", share * 100.0, timed.kernel);
+        println!(
+            "{:6.1} %  {count} x {ic:4} -> {oc:4} {size:3}x{size:<3} k{kernel} s{stride} {residual:4} {}",
+            share * 100.0,
+            timed.kernel
+        );
     }
     println!("weighted {:.1} %", work / spent * 100.0);
     Ok(())

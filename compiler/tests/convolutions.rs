@@ -55,7 +55,9 @@ fn check(what: &str, mut g: Graph) {
             }
             match &first {
                 None => first = Some(got),
-                Some(first) => assert!(first.iter().zip(&got).all(|(a, b)| a.bytes() == b.bytes()), "{what}: threads differ"),
+                Some(first) => {
+                    assert!(first.iter().zip(&got).all(|(a, b)| a.bytes() == b.bytes()), "{what}: threads differ")
+                }
             }
         }
     }

@@ -47,7 +47,15 @@ pub(super) fn build(graph: &Graph, placement: &Placement, target: Target) -> Res
     }
     let arena = Arena::new(placement, &work);
     plan::check(graph, placement, |buffer| arena.buffers[buffer])?;
-    let mut builder = Builder { graph, placement, arena, numbers: HashMap::new(), kernels: vec![], weights: PackedWeights::default(), scratch: 0 };
+    let mut builder = Builder {
+        graph,
+        placement,
+        arena,
+        numbers: HashMap::new(),
+        kernels: vec![],
+        weights: PackedWeights::default(),
+        scratch: 0,
+    };
     let mut steps = Vec::new();
     let mut nodes = Vec::new();
     for (_, node, done) in &work {
@@ -194,7 +202,8 @@ impl Builder<'_> {
     fn step(&mut self, node: &Node, work: &Work) -> Step {
         let (kernel, calls) = match work {
             Work::Kernels(lowered) => {
-                let name = lowered.calls.first().map_or_else(String::new, |c| main_call(lowered, c).kernel.name.clone());
+                let name =
+                    lowered.calls.first().map_or_else(String::new, |c| main_call(lowered, c).kernel.name.clone());
                 let calls = lowered
                     .calls
                     .iter()

@@ -106,7 +106,12 @@ struct Job<'a> {
     out: std::sync::Mutex<&'a mut [f32]>,
 }
 
-fn add_jobs<'a>(graph: &Graph, piece: &'a Pieces, out: &'a mut [u8], jobs: &mut Vec<Job<'a>>) -> Result<(), CompileError> {
+fn add_jobs<'a>(
+    graph: &Graph,
+    piece: &'a Pieces,
+    out: &'a mut [u8],
+    jobs: &mut Vec<Job<'a>>,
+) -> Result<(), CompileError> {
     let evaluate = |value: ValueId| {
         let weight = graph.weight(value).cloned();
         let name = graph.value(value).name.clone();

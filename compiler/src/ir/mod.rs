@@ -3,8 +3,8 @@
 //! [`Graph`] holds nodes and values, [`Op`] is the closed set of operations, [`Type`] their types, [`Weight`] the constants,
 //! [`Patch`] the only way to change a graph after import, [`infer`] the typing rules.
 
-mod flops;
 pub mod eval;
+mod flops;
 mod graph;
 pub mod infer;
 mod op;

@@ -19,6 +19,8 @@ pub struct Spec {
     pub storage: Storage,
     /// What to fill with, as the lane that is stored.
     pub fill: u32,
+    /// Bytes from the source's base to its first element: strides may be negative, addresses below a base are not.
+    pub skip: i64,
     /// The last dimension of the result is filled up with zeros to a whole vector.
     pub pad_lanes: bool,
 }
@@ -48,7 +50,7 @@ impl Spec {
             }
             other => return Err(NoKernel(format!("elements of {other} bytes"))),
         };
-        Ok(Spec { nest, storage, fill: 0, pad_lanes: false })
+        Ok(Spec { nest, storage, fill: 0, skip: 0, pad_lanes: false })
     }
     /// A fill with an element given by its little-endian bytes.
     pub fn fill(dims: &[usize], to: &[i64], element: &[u8]) -> Result<Spec, NoKernel> {
@@ -68,7 +70,13 @@ impl Spec {
     /// The call on a result and a source.
     pub fn call(&self, target: tile::Target, to: Operand, from: Option<Operand>) -> KernelCall {
         let (kernel, extent) = self.build(target);
-        KernelCall { kernel, operands: std::iter::once(to).chain(from).collect(), args: vec![], extent, barrier_before: false }
+        KernelCall {
+            kernel,
+            operands: std::iter::once(to).chain(from).collect(),
+            args: vec![],
+            extent,
+            barrier_before: false,
+        }
     }
 
     /// The program and its number of items.
@@ -81,11 +89,20 @@ impl Spec {
         let mut k = Builder::new(format!("{what}-b{}-{}", 8 * bytes, dims.join("x")), target);
         let y = k.base("y", Access::Write);
         let x = if nest.strides.len() == 2 { Some(k.base("x", Access::Read)) } else { None };
+        let x = x.map(|x| self.skipped(&mut k, x));
         let extent = match (x, self.transposed(&nest)) {
             (Some(x), Some(dim)) => self.transposing(&mut k, nest, dim, y, x),
             _ => self.running(&mut k, nest, y, x),
         };
         (k.finish(), extent)
+    }
+
+    fn skipped(&self, k: &mut Builder, x: PointerRef) -> PointerRef {
+        if self.skip == 0 {
+            return x;
+        }
+        let skip = k.num(self.skip);
+        k.pointer(x, skip)
     }
 
     /// The dimension along which the source is contiguous when the result's last one is not it.
@@ -167,10 +184,12 @@ impl Spec {
         };
         // The rectangle's dimensions become one of row tiles; a third operand of stride one tells which.
         nest.dims.pop();
-        nest.strides.iter_mut().for_each(|s| drop(s.pop()));
+        nest.strides.iter_mut().for_each(|s| s.truncate(last));
         if dim != last {
             nest.dims.remove(dim);
-            nest.strides.iter_mut().for_each(|s| drop(s.remove(dim)));
+            for strides in &mut nest.strides {
+                strides.remove(dim);
+            }
         }
         let count = tiles.extents[0].div_ceil(lanes);
         nest.dims.push(count);

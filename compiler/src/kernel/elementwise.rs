@@ -62,8 +62,13 @@ impl Spec {
     /// The program and its number of items.
     pub fn build(&self, target: tile::Target) -> Result<(Kernel, u64), NoKernel> {
         let mut nest = self.nest.collapse(0);
+        if nest.dims == [1] {
+            let bytes = self.storages.iter().map(|s| i64::from(s.bytes()));
+            nest.strides.iter_mut().zip(bytes).for_each(|(strides, bytes)| strides[0] = bytes);
+        }
         for (operand, storage) in self.storages.iter().enumerate() {
-            if !Stream::loads(nest.inner(operand), *storage) || operand == 0 && nest.inner(0) != storage.bytes().into() {
+            if !Stream::loads(nest.inner(operand), *storage) || operand == 0 && nest.inner(0) != storage.bytes().into()
+            {
                 return Err(NoKernel(format!("an inner stride of {} bytes", nest.inner(operand))));
             }
         }

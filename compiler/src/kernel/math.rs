@@ -32,7 +32,7 @@ const LOG: [f32; 9] = [
 ];
 /// `erf(x) / x` as a polynomial of `x^2` on [0, 1].
 const ERF_SMALL: [f32; 7] = [
-    1.128_379_1,
+    std::f32::consts::FRAC_2_SQRT_PI,
     -0.376_126_26,
     0.112_835_854,
     -0.026_853_813,

@@ -9,6 +9,8 @@ pub mod copy;
 pub mod elementwise;
 pub mod expression;
 pub mod halo;
+#[cfg(test)]
+pub(crate) mod harness;
 pub mod math;
 mod movement;
 pub mod nest;
@@ -18,6 +20,8 @@ mod pad;
 pub mod pool;
 pub mod reduce;
 mod select;
+#[cfg(test)]
+mod tests;
 
 pub use halo::zero_halo;
 pub use pack::{PackLoop, PackPiece, PackSpec};

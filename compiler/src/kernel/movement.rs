@@ -26,8 +26,9 @@ impl Move<'_, '_> {
         if dims.contains(&0) {
             return Ok(());
         }
-        let spec = Spec::copy(dims, to.1, from.2, self.bytes)?;
-        let source = offset(from.0, from.1)?;
+        let mut spec = Spec::copy(dims, to.1, from.2, self.bytes)?;
+        spec.skip = dims.iter().zip(from.2).map(|(d, s)| (*d as i64 - 1) * (-*s).max(0)).sum();
+        let source = offset(from.0, from.1 - spec.skip)?;
         self.calls.push(spec.call(self.cx.target, Operand::Value(self.result, to.0), Some(source)));
         Ok(())
     }
@@ -85,10 +86,9 @@ fn offset(operand: &Operand, bytes: i64) -> Result<Operand, NoKernel> {
 /// Numbers that the graph knows.
 fn known(ints: &Ints) -> Result<Vec<i64>, NoKernel> {
     match ints {
-        Ints::Known(dims) => dims
-            .iter()
-            .map(|d| d.known().ok_or_else(|| NoKernel(format!("{d} is not known"))))
-            .collect(),
+        Ints::Known(dims) => {
+            dims.iter().map(|d| d.known().ok_or_else(|| NoKernel(format!("{d} is not known")))).collect()
+        }
         Ints::Input(position) => Err(NoKernel(format!("operand {position} is known only at run time"))),
     }
 }
@@ -119,7 +119,6 @@ pub fn lower(cx: &LowerContext<'_>, node: &Node) -> Result<Lowered, NoKernel> {
     Ok(Lowered { calls, temporaries: vec![] })
 }
 
-
 fn transpose(m: &mut Move<'_, '_>, node: &Node, perm: &[usize]) -> Result<(), NoKernel> {
     let p = m.plain_pair(node)?;
     let strides: Option<Vec<i64>> = perm.iter().map(|i| p.strides.get(*i).copied()).collect();
@@ -133,7 +132,11 @@ pub(super) fn nest_axis(view: &View, axis: usize, amount: i64) -> Result<(usize,
         View::Blocked { lanes, .. } if axis == 1 => {
             let lanes = *lanes as i64;
             let whole = amount % lanes == 0;
-            if whole { Ok((1, amount / lanes)) } else { Err(NoKernel(format!("{amount} channels in blocks of {lanes}"))) }
+            if whole {
+                Ok((1, amount / lanes))
+            } else {
+                Err(NoKernel(format!("{amount} channels in blocks of {lanes}")))
+            }
         }
         _ => Ok((axis, amount)),
     }
@@ -165,7 +168,7 @@ fn slice(m: &mut Move<'_, '_>, node: &Node, axes: &[usize], starts: &[i64], step
         let start = start.clamp(0, if *step > 0 { extent } else { (extent - 1).max(0) });
         let (dim, index) = nest_axis(&from, *axis, start)?;
         if let (View::Blocked { lanes, .. }, 1) = (&from, *axis) {
-            let whole = kept[1] % lanes == 0 || start + kept[1] as i64 == extent;
+            let whole = kept[1].is_multiple_of(*lanes) || start + kept[1] as i64 == extent;
             if *step != 1 || !whole {
                 return Err(NoKernel("a slice through a block of channels".into()));
             }

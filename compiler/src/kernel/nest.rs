@@ -106,7 +106,7 @@ impl Nest {
         if outer > 0 && inside * 2 <= grain {
             let extent = self.dims[outer - 1];
             let most = (grain / inside).min(extent);
-            let part = (2..=most).rev().find(|p| extent % p == 0).unwrap_or(1);
+            let part = (2..=most).rev().find(|p| extent.is_multiple_of(*p)).unwrap_or(1);
             if part > 1 {
                 self.split(outer - 1, part);
             }

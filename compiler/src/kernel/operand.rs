@@ -1,9 +1,10 @@
 //! What a node's operands are to a kernel: where they come from and with which strides, broadcasting and blocks resolved.
 
 use super::{LowerContext, NoKernel, Operand, PackLoop, PackPiece, PackSpec, View};
-use crate::ir::{Layout, Node, ValueId};
+use crate::ir::{Layout, Node, ValueId, Weight};
 use crate::tile::Storage;
 use brolga_runtime::DType;
+use std::sync::Arc;
 
 /// Bytes above which a constant that is not packed is left to a library call.
 const TABLE_LIMIT: usize = 1 << 20;
@@ -98,12 +99,12 @@ pub fn blocked_operand(
     result: (&[usize; 4], usize),
 ) -> Result<(Operand, Vec<i64>, bool), NoKernel> {
     let (dims, lanes) = result;
-    if cx.graph.weight(value).is_none() {
-        if let View::Blocked { dims: from, lanes: of, strides, .. } = cx.view(value)? {
-            let strides = blocked_strides(from, *of, strides, result)?;
-            let padded = strides[4] != 0;
-            return Ok((Operand::Value(value, 0), strides, padded));
-        }
+    if let (None, Some(View::Blocked { dims: from, lanes: of, strides, .. })) =
+        (cx.graph.weight(value), cx.views.get(&value))
+    {
+        let strides = blocked_strides(from, *of, strides, result)?;
+        let padded = strides[4] != 0;
+        return Ok((Operand::Value(value, 0), strides, padded));
     }
     let shape = cx.dims(value)?;
     let Some(missing) = 4usize.checked_sub(shape.len()) else {
@@ -115,11 +116,11 @@ pub fn blocked_operand(
         let s = broadcast(&view, dims)?;
         return Ok((operand, vec![s[0], 0, s[2], s[3], 0], false));
     }
-    if let (Some(weight), 1) = (cx.graph.weight(value), shape.iter().product::<usize>() / channels) {
-        if weight.dtype == DType::F32 && PackSpec::accepts(weight) {
-            let spec = channel_spec(&shape, 1 - missing, lanes);
-            return Ok((Operand::Packed(value, spec), vec![0, 4 * lanes as i64, 0, 0, 4], true));
-        }
+    let per_channel = shape.iter().product::<usize>() == channels;
+    let packs = |w: &&Arc<Weight>| per_channel && w.dtype == DType::F32 && PackSpec::accepts(w);
+    if cx.graph.weight(value).filter(packs).is_some() {
+        let spec = channel_spec(&shape, 1 - missing, lanes);
+        return Ok((Operand::Packed(value, spec), vec![0, 4 * lanes as i64, 0, 0, 4], true));
     }
     let (operand, view) = place(cx, value)?;
     let s = broadcast(&view, dims)?;

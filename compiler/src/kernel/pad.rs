@@ -28,20 +28,16 @@ pub(super) fn pad(m: &mut Move<'_, '_>, node: &Node, mode: PadMode, pads: &[i64]
     let mut begin = vec![0; dims.len()];
     let mut end = vec![0; dims.len()];
     for axis in 0..rank {
-        if let (View::Blocked { dims, lanes, .. }, 1) = (&from, axis) {
-            if dims[1] % lanes != 0 && pads[rank + 1] != 0 {
-                return Err(NoKernel("padding after a block of channels that is not full".into()));
-            }
+        if axis == 1 && filled(&from) && pads[rank + 1] != 0 {
+            return Err(NoKernel("padding after a block of channels that is not full".into()));
         }
         let (dim, amount) = nest_axis(&from, axis, pads[axis])?;
         begin[dim] = amount;
         end[dim] = nest_axis(&from, axis, pads[rank + axis])?.1;
     }
     if let PadMode::Constant(value) = mode {
-        if let View::Blocked { dims, lanes, .. } = &to {
-            if value != 0.0 && dims[1] % lanes != 0 {
-                return Err(NoKernel("a padding that is not zero, beside lanes that must be".into()));
-            }
+        if value != 0.0 && filled(&to) {
+            return Err(NoKernel("a padding that is not zero, beside lanes that must be".into()));
         }
         let inside: Vec<Segment> = (0..dims.len()).map(|d| inside(dims[d], begin[d], end[d])).collect();
         copy_box(m, &inside, &to_strides, (&operand, &strides))?;
@@ -59,6 +55,11 @@ pub(super) fn pad(m: &mut Move<'_, '_>, node: &Node, mode: PadMode, pads: &[i64]
         at[d] += 1;
         at[d + 1..].fill(0);
     }
+}
+
+/// Whether the last block of channels has lanes without a channel.
+fn filled(view: &View) -> bool {
+    matches!(view, View::Blocked { dims, lanes, .. } if dims[1] % lanes != 0)
 }
 
 /// What is left of a dimension, negative padding cut off.

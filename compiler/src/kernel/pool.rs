@@ -276,6 +276,9 @@ pub fn lower(cx: &LowerContext<'_>, node: &Node) -> Result<Lowered, NoKernel> {
     if lanes != ol || *lanes != cx.target.lanes as usize || window.kernel.len() != 2 {
         return Err(NoKernel(format!("blocks of {lanes} and {ol} channels")));
     }
+    if [&window.stride, &window.dilation].into_iter().any(|s| s.len() != 2 || s.contains(&0)) {
+        return Err(NoKernel("a window without a step".into()));
+    }
     let blocks = i[1].div_ceil(*lanes);
     let axis = |d: usize| {
         let pads = pads(window, d, i[d + 2] as i64, o[d + 2] as i64);

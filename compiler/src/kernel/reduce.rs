@@ -286,7 +286,11 @@ pub fn lower(cx: &LowerContext<'_>, node: &Node) -> Result<Lowered, NoKernel> {
     expect_type(cx, *input, DType::F32)?;
     let (operand, from) = place(cx, *input)?;
     let to = cx.view(*result)?;
-    let empty = |operands| Spec { kept: Nest::new(&[], vec![vec![]; operands]), reduced: Nest::new(&[], vec![vec![]]), kind: *kind };
+    let empty = |operands| Spec {
+        kept: Nest::new(&[], vec![vec![]; operands]),
+        reduced: Nest::new(&[], vec![vec![]]),
+        kind: *kind,
+    };
     let (dims, strides) = nest_of(&from, 4);
     let mut calls: Vec<KernelCall> = Vec::new();
     let mut emit = |spec: &Spec, to: i64, operand: Operand| {
@@ -348,7 +352,11 @@ fn result_strides(rank: usize, axes: &[usize], keep: bool, strides: &[i64]) -> R
     let mut all = Vec::with_capacity(rank);
     for d in 0..rank {
         let reduced = axes.contains(&d);
-        all.push(if reduced && !keep { 0 } else { *next.next().ok_or_else(|| NoKernel("a result of lower rank".into()))? });
+        all.push(if reduced && !keep {
+            0
+        } else {
+            *next.next().ok_or_else(|| NoKernel("a result of lower rank".into()))?
+        });
     }
     Ok(all)
 }

@@ -165,7 +165,7 @@ fn run_pass(
         Record::All => true,
         Record::Only(name) => name == pass.name(),
     };
-    let before = keep.then(|| text(graph));
+    let before = keep.then(|| graph.to_text());
     cx.pass = pass.name();
     cx.changed = false;
     let start = Instant::now();
@@ -186,16 +186,14 @@ fn run_pass(
         changed,
         time,
         before: before.filter(|_| changed),
-        after: (keep && changed).then(|| text(graph)),
+        after: (keep && changed).then(|| graph.to_text()),
     })
 }
 
-fn text(graph: &Graph) -> String {
-    let _ = graph;
-    String::new()
-}
-
 fn verify(graph: &Graph, pass: &str, patch: usize) -> Result<(), PassError> {
-    let _ = (graph, pass, patch);
-    Ok(())
+    crate::ir::verify::verify(graph).map_err(|errors| PassError::Verify {
+        pass: pass.to_owned(),
+        patch,
+        what: errors.to_string(),
+    })
 }

@@ -72,9 +72,13 @@ impl Choice<'_> {
             Op::Unary(_) => self.is_blocked(x),
             Op::Binary(_) | Op::Elementwise(_) => self.elementwise(node),
             Op::Concat { axis: 1 } => self.concat(node),
-            Op::Slice { axes, steps, .. } => self.is_blocked(x) && axes[..] == [1] && steps[..] == [1] && self.aligned_slice(node),
+            Op::Slice { axes, steps, .. } => {
+                self.is_blocked(x) && axes[..] == [1] && steps[..] == [1] && self.aligned_slice(node)
+            }
             // Pooled to one pixel: in blocks for the convolutions that follow, plain for anything else.
-            Op::Reduce { keep: true, .. } => is_global_pool(self.graph, node) && self.is_blocked(x) && self.read_by_convolutions(node),
+            Op::Reduce { keep: true, .. } => {
+                is_global_pool(self.graph, node) && self.is_blocked(x) && self.read_by_convolutions(node)
+            }
             _ => false,
         }
     }
@@ -108,7 +112,9 @@ impl Choice<'_> {
 /// Whether a reduction is a global pooling of images.
 pub(crate) fn is_global_pool(graph: &Graph, node: &Node) -> bool {
     let Op::Reduce { kind, axes, .. } = &node.op else { return false };
-    matches!(kind, ReduceKind::Mean | ReduceKind::Max | ReduceKind::Sum) && axes[..] == [2, 3] && graph.ty(node.inputs[0]).rank() == 4
+    matches!(kind, ReduceKind::Mean | ReduceKind::Max | ReduceKind::Sum)
+        && axes[..] == [2, 3]
+        && graph.ty(node.inputs[0]).rank() == 4
 }
 
 fn same_leading(graph: &Graph, a: ValueId, b: ValueId) -> bool {
@@ -263,7 +269,13 @@ impl<'a> Edges<'a> {
     }
 
     /// The version of a value that a reader wants, reordered where it is not made that way.
-    fn edge(&self, patch: &mut Patch, versions: &mut HashMap<(ValueId, u32), ValueId>, value: ValueId, want: Want) -> ValueId {
+    fn edge(
+        &self,
+        patch: &mut Patch,
+        versions: &mut HashMap<(ValueId, u32), ValueId>,
+        value: ValueId,
+        want: Want,
+    ) -> ValueId {
         let made = if self.made_blocked(value) { self.lanes } else { 0 };
         let version = self.version(value, want);
         if version == made || self.graph.weight(value).is_some() && version == 0 {

@@ -40,7 +40,14 @@ pub fn lower_bound(spans: &[Span]) -> usize {
         change[s.live.1 + 1] -= s.bytes as i64;
     }
     let mut sum = 0;
-    change.iter().map(|c| { sum += c; sum }).max().map_or(0, |n| n.max(0) as usize)
+    change
+        .iter()
+        .map(|c| {
+            sum += c;
+            sum
+        })
+        .max()
+        .map_or(0, |n| n.max(0) as usize)
 }
 
 /// Gives every span an offset such that spans alive together do not overlap.
@@ -144,7 +151,8 @@ mod tests {
             for i in 0..count {
                 for j in 0..i {
                     let (a, b) = (&spans[i], &spans[j]);
-                    let apart = arena.offsets[i] + a.bytes <= arena.offsets[j] || arena.offsets[j] + b.bytes <= arena.offsets[i];
+                    let apart = arena.offsets[i] + a.bytes <= arena.offsets[j]
+                        || arena.offsets[j] + b.bytes <= arena.offsets[i];
                     assert!(!a.meets(b) || apart || a.bytes == 0 || b.bytes == 0);
                 }
             }

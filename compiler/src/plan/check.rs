@@ -52,13 +52,17 @@ pub fn check(graph: &Graph, plan: &Placement, offset_of: impl Fn(usize) -> usize
         }
         let base = offset_of(place.buffer) as i64 + place.offset;
         let rows = runs(&place.view, graph.ty(value).dtype.bytes());
-        Some(rows.into_iter().filter(|r| r.1 > 0).map(|(o, n)| ((base + o) as usize, (base + o) as usize + n)).collect())
+        Some(
+            rows.into_iter().filter(|r| r.1 > 0).map(|(o, n)| ((base + o) as usize, (base + o) as usize + n)).collect(),
+        )
     };
     // A value that is a view of others carries their bytes: it is the same memory under another name.
     let mut same: std::collections::HashMap<ValueId, Vec<ValueId>> = Default::default();
     for (step, id) in plan.order.iter().enumerate() {
         let node = graph.node(*id);
-        let read = |value: ValueId, owners: &BTreeMap<usize, (usize, ValueId)>, same: &std::collections::HashMap<ValueId, Vec<ValueId>>| {
+        let read = |value: ValueId,
+                    owners: &BTreeMap<usize, (usize, ValueId)>,
+                    same: &std::collections::HashMap<ValueId, Vec<ValueId>>| {
             let mut allowed = vec![value];
             let mut at = 0;
             while at < allowed.len() {

@@ -82,7 +82,13 @@ pub fn slice_start(graph: &Graph, node: &Node) -> Option<usize> {
 /// Decides places for a laid-out graph.
 pub fn place(graph: &Graph) -> Result<Placement, UnknownSize> {
     let order = graph.topological();
-    let mut placer = Placer { graph, step: HashMap::new(), last_use: HashMap::new(), parent: HashMap::new(), shared: HashSet::new() };
+    let mut placer = Placer {
+        graph,
+        step: HashMap::new(),
+        last_use: HashMap::new(),
+        parent: HashMap::new(),
+        shared: HashSet::new(),
+    };
     placer.measure(&order)?;
     for id in order.iter().rev() {
         placer.concat_into(graph.node(*id));
@@ -200,7 +206,9 @@ impl Placer<'_> {
     /// Whether a value's producer makes a view of its operand.
     fn will_be_view(&self, value: ValueId) -> bool {
         self.graph.producer(value).is_some_and(|n| {
-            matches!(n.op, Op::Reshape { .. }) || self.moves_nothing(n) || matches!(n.op, Op::Slice { .. } if self.slice_offset(n).is_some())
+            matches!(n.op, Op::Reshape { .. })
+                || self.moves_nothing(n)
+                || matches!(n.op, Op::Slice { .. } if self.slice_offset(n).is_some())
         })
     }
 
@@ -216,7 +224,8 @@ impl Placer<'_> {
         let compact = |layout| match layout {
             Layout::Plain => true,
             Layout::Blocked { lanes, halo } => {
-                halo == Default::default() && (lanes == 1 || dims[2..] == [1, 1] && dims[1].is_multiple_of(lanes as usize))
+                halo == Default::default()
+                    && (lanes == 1 || dims[2..] == [1, 1] && dims[1].is_multiple_of(lanes as usize))
             }
         };
         dims.len() == 4 && compact(a.layout) && compact(b.layout)
@@ -250,12 +259,16 @@ impl Placer<'_> {
         let width = self.graph.ty(x).dtype.bytes();
         match &node.op {
             Op::Reshape { .. } if source_view.is_dense_plain(width) => self.adopt(result, x, 0, None),
-            Op::Reorder { .. } if self.moves_nothing(node) && source_view == self.dense(x).0 => self.adopt(result, x, 0, None),
+            Op::Reorder { .. } if self.moves_nothing(node) && source_view == self.dense(x).0 => {
+                self.adopt(result, x, 0, None)
+            }
             Op::Slice { .. } if self.slice_offset(node).is_some() => {
                 let offset = self.slice_offset(node).unwrap_or(0);
                 let layouts = (self.graph.ty(x).layout, self.graph.ty(result).layout);
                 match (self.dense(x).0, self.dense(result).0) {
-                    (View::Blocked { lanes, strides, halo, .. }, View::Blocked { dims, .. }) if layouts.0 == layouts.1 => {
+                    (View::Blocked { lanes, strides, halo, .. }, View::Blocked { dims, .. })
+                        if layouts.0 == layouts.1 =>
+                    {
                         self.adopt(result, x, offset, Some(View::Blocked { dims, lanes, strides, halo }));
                     }
                     (View::Plain { .. }, View::Plain { .. }) if source_view.is_dense_plain(width) => {
@@ -276,7 +289,9 @@ impl Placer<'_> {
                 let node = self.graph.node(**id);
                 match (&node.op, &node.outputs[..]) {
                     (Op::Concat { .. }, [result]) => node.inputs.iter().all(|v| view_of(*v, *result)),
-                    (Op::Reshape { .. } | Op::Reorder { .. } | Op::Slice { .. }, [result]) => view_of(*result, node.inputs[0]),
+                    (Op::Reshape { .. } | Op::Reorder { .. } | Op::Slice { .. }, [result]) => {
+                        view_of(*result, node.inputs[0])
+                    }
                     _ => false,
                 }
             })
@@ -314,7 +329,9 @@ impl Placer<'_> {
     /// Whether no value of a family is used after `step`, and the family is a single value or its overwritten line.
     fn family_ends(&self, root: ValueId, step: usize) -> bool {
         let members = self.graph.values().filter(|(v, _)| self.resolve(*v).0 == root);
-        members.into_iter().all(|(v, _)| self.last_use.get(&v).copied().unwrap_or(0) <= step && !self.graph.is_output(v))
+        members
+            .into_iter()
+            .all(|(v, _)| self.last_use.get(&v).copied().unwrap_or(0) <= step && !self.graph.is_output(v))
     }
 
     fn finish(self, order: Vec<NodeId>, elided: HashSet<NodeId>) -> Placement {

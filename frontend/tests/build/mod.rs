@@ -1,5 +1,5 @@
 //! Small models made from messages, and tensors to compare with.
-#![allow(dead_code, clippy::unwrap_used, clippy::expect_used)]
+#![allow(dead_code, clippy::unwrap_used, clippy::panic)]
 
 use brolga_compiler::ir::eval::evaluate;
 use brolga_frontend::{Options, import};

@@ -13,7 +13,9 @@
 use super::spec::{ExtraKind, Stream, TileSpec, WeightLayout, body_budget};
 use crate::kernel::NoKernel;
 use crate::kernel::expression::expression;
-use crate::tile::{Access, Builder, Cmp, Index, Kernel, Lane, Operand, PointerRef, RegId, ScalarId, Target, UnrollId, VectorOp};
+use crate::tile::{
+    Access, Builder, Cmp, Index, Kernel, Lane, Operand, PointerRef, RegId, ScalarId, Target, UnrollId, VectorOp,
+};
 
 /// Pointers of one pixel stream within a tile.
 struct Cursor<'a> {
@@ -81,7 +83,11 @@ impl TileSpec {
             k.for_(item.first_group, item.last_group, 1, |k, group| {
                 let cursors: Vec<Cursor> = streams
                     .iter()
-                    .map(|(p, stream, kind)| Cursor { pointer: advance(k, *p, group, stream.row, self.rows_per_tile), stream, kind: *kind })
+                    .map(|(p, stream, kind)| Cursor {
+                        pointer: advance(k, *p, group, stream.row, self.rows_per_tile),
+                        stream,
+                        kind: *kind,
+                    })
                     .collect();
                 if let Err(e) = writer.row_group(k, wp, bp, &cursors) {
                     failed = Some(e);
@@ -154,7 +160,13 @@ fn advance(k: &mut Builder, p: PointerRef, by: ScalarId, stride: i64, times: usi
 
 impl Writer<'_> {
     /// All tiles of one row group. `cursors` are x, extras, y at the group's first pixel.
-    fn row_group(&self, k: &mut Builder, w: PointerRef, bias: Option<PointerRef>, cursors: &[Cursor]) -> Result<(), NoKernel> {
+    fn row_group(
+        &self,
+        k: &mut Builder,
+        w: PointerRef,
+        bias: Option<PointerRef>,
+        cursors: &[Cursor],
+    ) -> Result<(), NoKernel> {
         if self.spec.rows_per_tile > 1 {
             let mut first = 0;
             let mut result = Ok(());
@@ -182,7 +194,11 @@ impl Writer<'_> {
                 let here = k.add_const(here, start as i64);
                 let moved: Vec<Cursor> = cursors
                     .iter()
-                    .map(|c| Cursor { pointer: advance(k, c.pointer, here, c.stream.col, 1), stream: c.stream, kind: c.kind })
+                    .map(|c| Cursor {
+                        pointer: advance(k, c.pointer, here, c.stream.col, 1),
+                        stream: c.stream,
+                        kind: c.kind,
+                    })
                     .collect();
                 if let Err(e) = self.tile(k, w, bias, &moved, Tile { first: None, pixels }) {
                     result = Err(e);
@@ -202,7 +218,14 @@ impl Writer<'_> {
         Index::Table(table, Box::new(m.into()))
     }
 
-    fn tile(&self, k: &mut Builder, w: PointerRef, bias: Option<PointerRef>, cursors: &[Cursor], tile: Tile) -> Result<(), NoKernel> {
+    fn tile(
+        &self,
+        k: &mut Builder,
+        w: PointerRef,
+        bias: Option<PointerRef>,
+        cursors: &[Cursor],
+        tile: Tile,
+    ) -> Result<(), NoKernel> {
         let (pixels, vectors) = (tile.pixels as u32, self.spec.vectors as u32);
         let acc = k.reg(Lane::F32, &[pixels, vectors]);
         let width = self.lanes * 4;
@@ -280,7 +303,8 @@ impl Writer<'_> {
                 let (xo, wo) = (k.mul_const(tx, x_step), k.mul_const(tx, channels as i64 * per_channel));
                 let (xp, wp) = (k.pointer(xp, xo), k.pointer(wp, wo));
                 k.for_count((channels / part) as i64, |k, c| {
-                    let (xo, wo) = (k.mul_const(c, part as i64 * s.channel_stride), k.mul_const(c, part as i64 * per_channel));
+                    let (xo, wo) =
+                        (k.mul_const(c, part as i64 * s.channel_stride), k.mul_const(c, part as i64 * per_channel));
                     let (xp, wp) = (k.pointer(xp, xo), k.pointer(wp, wo));
                     body(k, xp, wp);
                 });
@@ -289,7 +313,17 @@ impl Writer<'_> {
     }
 
     /// One channel of one tap: `vectors` weight loads, `pixels` broadcasts, their products.
-    fn step(&self, k: &mut Builder, xp: PointerRef, wp: PointerRef, x: &Stream, tile: Tile, acc: RegId, input: Index, weight: Index) {
+    fn step(
+        &self,
+        k: &mut Builder,
+        xp: PointerRef,
+        wp: PointerRef,
+        x: &Stream,
+        tile: Tile,
+        acc: RegId,
+        input: Index,
+        weight: Index,
+    ) {
         let vectors = self.spec.vectors;
         let width = self.lanes * 4;
         let weights: Vec<Operand> = (0..vectors)

@@ -3,7 +3,9 @@
 use super::choose::{self, Problem, blocking, choose, choose_depthwise};
 use super::spec::{ExtraKind, Stream, TileSpec, WeightLayout};
 use crate::ir::{Expression, Node, Op, ValueId, Window};
-use crate::kernel::{KernelCall, LowerContext, Lowered, NoKernel, Operand, PackLoop, PackPiece, PackSpec, View, zero_halo};
+use crate::kernel::{
+    KernelCall, LowerContext, Lowered, NoKernel, Operand, PackLoop, PackPiece, PackSpec, View, zero_halo,
+};
 
 /// A blocked view taken apart.
 #[derive(Clone, Copy, Debug)]
@@ -56,7 +58,11 @@ fn extra(cx: &LowerContext, value: ValueId, y: &Image, vectors: usize, first_vec
             Some(_) => Operand::Packed(value, PackSpec::plain(&dims)),
             None => Operand::Value(value, 0),
         };
-        return Ok(Extra { kind: ExtraKind::Scalar, operand, stream: Stream { outer: vec![0, 0], ..Stream::default() } });
+        return Ok(Extra {
+            kind: ExtraKind::Scalar,
+            operand,
+            stream: Stream { outer: vec![0, 0], ..Stream::default() },
+        });
     }
     if cx.graph.weight(value).is_some() && elements == channels && dims.len() >= 3 && dims[dims.len() - 3] == channels {
         let dim = dims.len() - 3;
@@ -132,7 +138,8 @@ pub fn lower(cx: &LowerContext, node: &Node) -> Result<Lowered, NoKernel> {
     let x_start = pad(0) * row_x + pad(1) * col_x;
     let tap_steps = [(ky, window.dilation[0] as i64 * row_x), (kx, window.dilation[1] as i64 * col_x)];
     let group_blocks = |lanes: usize, channels: usize| if lanes > 1 { channels / lanes } else { channels } as i64;
-    let pack = ConvPack { weight_dims: weight_dims.clone(), per_group, merged: g.merged, chunk, lanes: y.lanes, depthwise };
+    let pack =
+        ConvPack { weight_dims: weight_dims.clone(), per_group, merged: g.merged, chunk, lanes: y.lanes, depthwise };
     let plan = Plan {
         cx,
         node,
@@ -170,7 +177,9 @@ fn check_halo(x: &Image, y: &Image, window: &Window, taps: [usize; 2]) -> Result
     for d in 0..2 {
         let (before, after) = conv_reach(x.dims[2 + d], y.dims[2 + d], taps[d], window, d);
         if before > i64::from(halo[d].0) || after > i64::from(halo[d].1) {
-            return Err(NoKernel(format!("the operand's halo {halo:?} is smaller than the window's reach ({before}, {after})")));
+            return Err(NoKernel(format!(
+                "the operand's halo {halo:?} is smaller than the window's reach ({before}, {after})"
+            )));
         }
     }
     Ok(())
@@ -253,7 +262,8 @@ impl Plan<'_> {
                     let view = image(self.cx.view(self.node.inputs[self.extras_from + extra_streams.len()])?)?;
                     e.stream.outer[1] = e.stream.vector * vectors as i64;
                     if let Operand::Value(_, at) = &mut e.operand {
-                        *at += self.y_start / row.max(1) * view.strides[2] + self.y_start % row.max(1) / col.max(1) * view.strides[3];
+                        *at += self.y_start / row.max(1) * view.strides[2]
+                            + self.y_start % row.max(1) / col.max(1) * view.strides[3];
                     }
                     e.stream.row *= sy;
                     e.stream.col *= sx;
@@ -267,7 +277,10 @@ impl Plan<'_> {
         operands.push(Operand::Value(self.node.outputs[0], self.y_start + block * part.first as i64));
         let steps = g.input * self.taps[0].0 * self.taps[1].0;
         let w_panel = (steps * part.vectors) as i64 * width;
-        let input_row = (self.x_stream.row.unsigned_abs() as usize / 4) * g.input.div_ceil(g.x.lanes.max(1)) * 4 * part.rows_per_tile;
+        let input_row = (self.x_stream.row.unsigned_abs() as usize / 4)
+            * g.input.div_ceil(g.x.lanes.max(1))
+            * 4
+            * part.rows_per_tile;
         let groups = self.rows / part.rows_per_tile;
         let others = g.y.dims[0] * g.groups;
         let order = blocking(groups, input_row, w_panel as usize * part.panels, part.panels, others);

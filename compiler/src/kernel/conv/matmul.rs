@@ -158,7 +158,12 @@ fn result_matrix(view: &View, rank1: (bool, bool), m: usize, n: usize) -> Result
 }
 
 /// Packs a run-time `[.., n, k]` operand as `[.., k, n]` with `n` filled up to whole vectors; returns the bytes of a matrix.
-fn run_time_pack(cx: &LowerContext, value: ValueId, lowered: &mut Lowered, (k, n): (usize, usize)) -> Result<i64, NoKernel> {
+fn run_time_pack(
+    cx: &LowerContext,
+    value: ValueId,
+    lowered: &mut Lowered,
+    (k, n): (usize, usize),
+) -> Result<i64, NoKernel> {
     let dims = cx.dims(value)?;
     let rank = dims.len();
     let lanes = cx.target.lanes as usize;
@@ -237,7 +242,8 @@ impl Product<'_> {
                     start[nd] = first;
                     vec![l(part.panels, nd, panel), l(self.k, kd, 1), l(panel, nd, 1)]
                 };
-                let spec = PackSpec { source: dims.clone(), pieces: vec![PackPiece { start, end: dims.clone(), loops }] };
+                let spec =
+                    PackSpec { source: dims.clone(), pieces: vec![PackPiece { start, end: dims.clone(), loops }] };
                 (Operand::Packed(*value, spec), (panel * self.k * 4) as i64, WeightLayout::Packed)
             }
             Right::Rows(value, stride) => {
@@ -335,7 +341,13 @@ impl Product<'_> {
     }
 
     /// An operand of the epilogue: one number, one row of the result's width, or a tensor of the result's shape.
-    fn extra(&self, value: ValueId, part: Part, rows: usize, cols: usize) -> Result<(ExtraKind, Operand, Stream), NoKernel> {
+    fn extra(
+        &self,
+        value: ValueId,
+        part: Part,
+        rows: usize,
+        cols: usize,
+    ) -> Result<(ExtraKind, Operand, Stream), NoKernel> {
         let _ = rows;
         let dims = self.cx.dims(value)?;
         let lanes = self.cx.target.lanes as usize;
@@ -344,7 +356,8 @@ impl Product<'_> {
         let constant = self.cx.graph.weight(value).is_some();
         let elements: usize = dims.iter().product();
         if elements == 1 {
-            let operand = if constant { Operand::Packed(value, PackSpec::plain(&dims)) } else { Operand::Value(value, 0) };
+            let operand =
+                if constant { Operand::Packed(value, PackSpec::plain(&dims)) } else { Operand::Value(value, 0) };
             return Ok((ExtraKind::Scalar, operand, Stream { outer: zero, ..Stream::default() }));
         }
         let panel = part.vectors as i64 * width;
@@ -358,7 +371,9 @@ impl Product<'_> {
             return Ok((ExtraKind::Channel, Operand::Packed(value, spec), stream));
         }
         if dims != self.cx.dims(self.node.outputs[0])? {
-            return Err(NoKernel(format!("a fused operand of shape {dims:?} is neither a row nor of the result's shape")));
+            return Err(NoKernel(format!(
+                "a fused operand of shape {dims:?} is neither a row nor of the result's shape"
+            )));
         }
         let e = matrix(self.cx.view(value)?, true)?;
         let dense = View::dense(&dims, crate::ir::Layout::Plain, 4).0;

@@ -7,14 +7,14 @@ mod build;
 pub mod choose;
 mod lower;
 pub mod matmul;
-pub mod transposed;
 mod spec;
+pub mod transposed;
 
 pub use lower::{conv_reach, lower};
 pub use spec::{ExtraKind, Stream, TileSpec, WeightLayout};
 
-use crate::ir::{Expression, Step, UnaryOp};
 use super::{KernelCall, NoKernel, Operand};
+use crate::ir::{Expression, Step, UnaryOp};
 use crate::tile::{Target, pressure};
 
 /// Builds a spec's program, with narrower tiles where the epilogue needs more registers than the tile leaves.
@@ -32,7 +32,15 @@ fn fitted(mut spec: TileSpec, target: Target, operands: Vec<Operand>) -> Result<
 /// Registers that lowering an epilogue's functions takes beside the values the program names.
 fn temporaries(epilogue: &Expression) -> u32 {
     let simple = |op: &UnaryOp| {
-        matches!(op, UnaryOp::Relu | UnaryOp::Clip { .. } | UnaryOp::Abs | UnaryOp::Neg | UnaryOp::HardSwish | UnaryOp::HardSigmoid { .. })
+        matches!(
+            op,
+            UnaryOp::Relu
+                | UnaryOp::Clip { .. }
+                | UnaryOp::Abs
+                | UnaryOp::Neg
+                | UnaryOp::HardSwish
+                | UnaryOp::HardSigmoid { .. }
+        )
     };
     let heavy = epilogue.steps.iter().any(|s| matches!(s, Step::Unary(op, _) if !simple(op)));
     if heavy { 3 } else { 0 }

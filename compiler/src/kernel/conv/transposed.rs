@@ -29,7 +29,8 @@ fn phases(window: &Window, kernel: usize, output: usize, d: usize) -> Vec<Phase>
     let (stride, dilation, pad) = (window.stride[d] as i64, window.dilation[d] as i64, window.pad_begin[d]);
     (0..stride.min(output as i64))
         .map(|phase| {
-            let hits: Vec<i64> = (0..kernel as i64).filter(|t| (phase + pad - t * dilation).rem_euclid(stride) == 0).collect();
+            let hits: Vec<i64> =
+                (0..kernel as i64).filter(|t| (phase + pad - t * dilation).rem_euclid(stride) == 0).collect();
             let tap_step = hits.get(1).map_or(1, |t| t - hits[0]);
             let tap = hits.first().copied().unwrap_or(0);
             Phase {
@@ -70,7 +71,9 @@ pub fn lower(cx: &LowerContext, node: &Node) -> Result<Lowered, NoKernel> {
     let weight = node.inputs[1];
     let dims = cx.dims(weight)?;
     let [_, _, ky, kx] = dims[..] else { return Err(NoKernel("the weight has rank 4".into())) };
-    for (d, (kernel, halo)) in [(ky, (x.halo.top, x.halo.bottom)), (kx, (x.halo.left, x.halo.right))].into_iter().enumerate() {
+    for (d, (kernel, halo)) in
+        [(ky, (x.halo.top, x.halo.bottom)), (kx, (x.halo.left, x.halo.right))].into_iter().enumerate()
+    {
         let (before, after) = transposed_reach(x.dims[2 + d], y.dims[2 + d], kernel, window, d);
         if before > i64::from(halo.0) || after > i64::from(halo.1) {
             return Err(NoKernel("the operand's halo is smaller than the window's reach".into()));

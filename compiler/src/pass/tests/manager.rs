@@ -2,7 +2,7 @@
 
 use super::support::*;
 use crate::ir::*;
-use crate::pass::{Miss, PassError, PassOptions, Rule, optimize, pipeline, repeat, run_stages};
+use crate::pass::{Miss, PassError, PassOptions, Record, Rule, optimize, pipeline, repeat, run_stages};
 
 fn small() -> Graph {
     let mut net = Net::new();
@@ -38,6 +38,18 @@ fn skipped_pass_does_not_run() {
     let outcome = optimize(small(), &options).unwrap();
     assert_eq!(ops(&outcome.graph), ["Conv", "Unary"]);
     assert!(outcome.log.iter().all(|r| r.pass != "fuse-activation"));
+}
+
+#[test]
+fn records_hold_text_of_the_pass_asked_for() {
+    let options = PassOptions { record: Record::Only("fold-batchnorm".into()), ..PassOptions::default() };
+    let outcome = optimize(small(), &options).unwrap();
+    let kept: Vec<_> = outcome.log.iter().filter(|r| r.before.is_some()).collect();
+    assert_eq!(kept.len(), 1);
+    assert_eq!(kept[0].pass, "fold-batchnorm");
+    assert_ne!(kept[0].before, kept[0].after);
+    let all = optimize(small(), &PassOptions { record: Record::All, ..PassOptions::default() }).unwrap();
+    assert_eq!(all.log.iter().filter(|r| r.after.is_some()).count(), 2);
 }
 
 /// Turns Relu into LeakyRelu and back, for ever.

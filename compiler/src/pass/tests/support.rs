@@ -132,12 +132,7 @@ pub fn ops(graph: &Graph) -> Vec<String> {
 
 /// Text of a graph.
 pub fn show(graph: &Graph) -> String {
-    let mut text = String::new();
-    for id in graph.topological() {
-        let n = graph.node(id);
-        writeln!(text, "{:?} = {:?} {:?} {}", n.outputs, n.op, n.inputs, graph.ty(n.outputs[0])).unwrap();
-    }
-    text
+    graph.to_text()
 }
 
 /// Checks that two graphs with the same inputs compute the same outputs on seeded inputs. Symbols are 2.
