@@ -7,17 +7,22 @@
 pub mod copy;
 pub mod elementwise;
 pub mod expression;
+pub mod gather;
 pub mod halo;
 #[cfg(test)]
 pub(crate) mod harness;
+pub mod lrn;
 pub mod math;
 mod movement;
 pub mod nest;
+pub mod normalize;
 pub mod operand;
 mod pack;
+pub mod pack_kernel;
 mod pad;
 pub mod pool;
 pub mod reduce;
+pub mod resize;
 mod select;
 #[cfg(test)]
 mod tests;

@@ -1,6 +1,6 @@
 //! The one table from operations to kernel families.
 
-use super::{LowerContext, Lowered, NoKernel, elementwise, movement, pool, reduce};
+use super::{LowerContext, Lowered, NoKernel, elementwise, gather, lrn, movement, normalize, pool, reduce, resize};
 use crate::ir::{Node, Op};
 
 /// Lowers a node to calls of kernels; [`NoKernel`] means that a library call has to take it.
@@ -9,6 +9,14 @@ pub fn lower(cx: &LowerContext<'_>, node: &Node) -> Result<Lowered, NoKernel> {
         Op::Unary(_) | Op::Binary(_) | Op::Elementwise(_) | Op::Where | Op::Cast(_) => elementwise::lower(cx, node),
         Op::Pool { .. } => pool::lower(cx, node),
         Op::Reduce { .. } => reduce::lower(cx, node),
+        Op::Softmax { .. }
+        | Op::LayerNorm { .. }
+        | Op::InstanceNorm { .. }
+        | Op::GroupNorm { .. }
+        | Op::LpNorm { .. } => normalize::lower(cx, node),
+        Op::Lrn { .. } => lrn::lower(cx, node),
+        Op::Resize(_) => resize::lower(cx, node),
+        Op::Gather { .. } => gather::lower(cx, node),
         Op::Transpose { .. }
         | Op::Slice { .. }
         | Op::Concat { .. }
