@@ -188,10 +188,10 @@ impl Builder<'_> {
                     scratch += bytes.next_multiple_of(64);
                     Region { space: Space::Scratch, offset }
                 }
-                Operand::Temporary(i) => {
+                Operand::Temporary(i, at) => {
                     let offsets = self.arena.temporaries.get(&node.id);
                     let offset = offsets.and_then(|o| o.get(*i)).copied().unwrap_or(0);
-                    Region { space: Space::Arena, offset: offset as u64 }
+                    Region { space: Space::Arena, offset: (offset + at) as u64 }
                 }
             })
             .collect();

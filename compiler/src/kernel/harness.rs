@@ -282,7 +282,7 @@ impl Machine {
                             let start = usize::try_from(m.first as i64 + offset).expect("an offset inside the value");
                             m.bytes[start.min(m.bytes.len())..].to_vec()
                         }
-                        Operand::Temporary(t) => self.temporaries[*t].clone(),
+                        Operand::Temporary(t, at) => self.temporaries[*t][*at..].to_vec(),
                         _ => self.constants[at][i].clone(),
                     });
                 }
@@ -300,7 +300,7 @@ impl Machine {
                             let start = (m.first as i64 + offset) as usize;
                             m.bytes[start..].copy_from_slice(&bytes);
                         }
-                        Operand::Temporary(t) => self.temporaries[*t] = bytes,
+                        Operand::Temporary(t, _) => self.temporaries[*t] = bytes,
                         Operand::Scratch(_) => {}
                         other => panic!("a kernel writes to {other:?}"),
                     }

@@ -8,17 +8,22 @@ pub mod conv;
 pub mod copy;
 pub mod elementwise;
 pub mod expression;
+pub mod gather;
 pub mod halo;
 #[cfg(test)]
 pub(crate) mod harness;
+pub mod lrn;
 pub mod math;
 mod movement;
 pub mod nest;
+pub mod normalize;
 pub mod operand;
 mod pack;
+pub mod pack_kernel;
 mod pad;
 pub mod pool;
 pub mod reduce;
+pub mod resize;
 mod select;
 #[cfg(test)]
 mod tests;
@@ -96,8 +101,8 @@ pub enum Operand {
     /// Memory of one worker, undefined at the start of the call: this many bytes.
     Scratch(usize),
     /// Memory that all workers share for the length of the step and that earlier calls of the step may have written
-    /// (a run-time packed weight): an index into [`Lowered::temporaries`].
-    Temporary(usize),
+    /// (a run-time packed weight): an index into [`Lowered::temporaries`], and a byte offset.
+    Temporary(usize, usize),
 }
 
 /// One call of a kernel.

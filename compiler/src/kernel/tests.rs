@@ -1,9 +1,12 @@
 //! Every family against the evaluator, over shapes that are awkward on purpose.
 
 mod elementwise;
+mod math;
 mod movement;
+mod normalize;
 mod pool;
 mod reduce;
+mod resize;
 
 use super::harness::Case;
 

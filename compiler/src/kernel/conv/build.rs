@@ -243,6 +243,9 @@ impl Writer<'_> {
     /// The sum over chunks, taps and channels.
     fn reduction(&self, k: &mut Builder, w: PointerRef, x: &Cursor, tile: Tile, acc: RegId) {
         let s = self.spec;
+        if s.taps[0].0 * s.taps[1].0 == 0 {
+            return;
+        }
         let full = s.channels / s.chunk;
         let rest = s.channels % s.chunk;
         let vector_bytes = s.vectors as i64 * self.lanes * 4;

@@ -3,6 +3,7 @@
 use super::choose::{Part, Problem, blocking, choose};
 use super::spec::{ExtraKind, Stream, TileSpec, WeightLayout};
 use crate::ir::{Expression, Node, Op, ValueId};
+use crate::kernel::pack_kernel::pack_calls;
 use crate::kernel::{KernelCall, LowerContext, Lowered, NoKernel, Operand, PackLoop, PackPiece, PackSpec, View};
 
 /// Channels that are unrolled together.
@@ -174,8 +175,11 @@ fn run_time_pack(
     loops.push(PackLoop { count: padded, dim: rank - 2, step: 1 });
     let piece = PackPiece { start: vec![0; rank], end: dims.clone(), loops };
     let spec = PackSpec { source: dims, pieces: vec![piece] };
-    let _ = (value, lowered, spec);
-    Err(NoKernel("a run-time transposed operand".into()))
+    let temporary = Operand::Temporary(lowered.temporaries.len(), 0);
+    let from = Operand::Value(value, 0);
+    lowered.calls.extend(pack_calls(cx.target, &spec, (&from, cx.view(value)?), &temporary)?);
+    lowered.temporaries.push(spec.len() * 4);
+    Ok((padded * k * 4) as i64)
 }
 
 /// Strides over densely packed matrices, in the order of the outer loops that are not broadcast.
@@ -251,7 +255,7 @@ impl Product<'_> {
             }
             Right::Temporary { matrix_bytes } => {
                 let row = matrix_bytes / self.k.max(1) as i64;
-                (Operand::Temporary(0), panel as i64 * 4, WeightLayout::Rows(row))
+                (Operand::Temporary(0, first * 4), panel as i64 * 4, WeightLayout::Rows(row))
             }
         }
     }
@@ -269,14 +273,6 @@ impl Product<'_> {
             col: row,
         };
         let (right, w_panel, w_layout) = self.right(part);
-        let right = match right {
-            // Temporaries are read from their start; the part's columns are reached by its first panel.
-            Operand::Temporary(i) if part.first > 0 => {
-                let _ = i;
-                return Err(NoKernel("a run-time packed operand in two parts".into()));
-            }
-            other => other,
-        };
         let mut operands = vec![Operand::Value(self.node.inputs[0], 0), right];
         if let Some(bias) = self.bias {
             operands.push(self.bias_operand(bias, part)?);
