@@ -12,6 +12,7 @@
 //! [`Model::load`] reads and optimises; code for a given size is made at the first run with it (at load when all sizes are
 //! known) and kept. [`Model::ir_text`] is the optimised graph as text, the same on every machine, for snapshot tests.
 
+pub mod aot;
 mod error;
 mod model;
 mod options;

@@ -10,7 +10,7 @@ use std::ffi::OsString;
 use std::sync::Arc;
 
 /// Begins every artefact: the format's name and version.
-const MAGIC: u64 = u64::from_le_bytes(*b"brolga01");
+pub const ARTEFACT_MAGIC: u64 = u64::from_le_bytes(*b"brolga01");
 
 /// The parts of one program, as the linker left them.
 #[derive(Clone, Copy)]
@@ -71,7 +71,7 @@ impl Artefact {
     /// # Safety
     /// The artefact was written by the compiler and lies in constant memory.
     unsafe fn programs(&self) -> Result<Vec<Program>, Failure> {
-        if self.magic != MAGIC {
+        if self.magic != ARTEFACT_MAGIC {
             return Err(Failure::bug("the executable was linked with a runner of another version"));
         }
         // SAFETY: the caller's.

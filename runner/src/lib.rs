@@ -10,7 +10,7 @@ mod random;
 mod run;
 mod summary;
 
-pub use artefact::{Artefact, artefact_main};
+pub use artefact::{ARTEFACT_MAGIC, Artefact, artefact_main};
 pub use exit::{ExitCode, Failure};
 pub use npy::{ArrayError, read_npy, write_npy};
 pub use npz::{read_npz, write_npz};

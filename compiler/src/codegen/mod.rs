@@ -6,6 +6,7 @@
 
 pub mod clif;
 mod disassemble;
+mod freestanding;
 mod level;
 mod module;
 #[cfg(test)]
@@ -14,8 +15,9 @@ pub mod wide;
 
 pub use brolga_runtime::Level;
 pub use disassemble::disassemble;
+pub use freestanding::{Freestanding, freestanding_object};
 pub use level::LevelTarget;
-pub use module::{JitCode, ObjectCode, Visibility};
+pub use module::{JitCode, ObjectCode, Visibility, Word};
 
 use crate::tile::Kernel;
 

@@ -105,6 +105,17 @@ impl From<Visibility> for Linkage {
     }
 }
 
+/// A word of a table in an object file.
+#[derive(Clone, Copy, Debug)]
+pub enum Word {
+    /// A number.
+    Number(u64),
+    /// The address of a function.
+    Function(FuncId),
+    /// The address of data.
+    Data(DataId),
+}
+
 /// An object file in the making: machine code and data under symbols.
 pub struct ObjectCode {
     module: ObjectModule,
@@ -136,6 +147,32 @@ impl ObjectCode {
         let mut description = DataDescription::new();
         description.define(bytes.into_boxed_slice());
         description.set_align(alignment);
+        self.module.define_data(id, &description).map_err(|e| fault(name, e))?;
+        Ok(id)
+    }
+
+    /// Adds a table of eight-byte words, some of them addresses that the linker fills in.
+    pub fn words(&mut self, name: &str, words: &[Word], visibility: Visibility) -> Result<DataId, CodegenError> {
+        let declared = self.module.declare_data(name, visibility.into(), false, false);
+        let id = declared.map_err(|e: ModuleError| fault(name, e))?;
+        let mut description = DataDescription::new();
+        let number = |word: &Word| if let Word::Number(number) = word { *number } else { 0 };
+        let bytes: Vec<u8> = words.iter().flat_map(|word| number(word).to_le_bytes()).collect();
+        description.define(bytes.into_boxed_slice());
+        description.set_align(8);
+        for (word, offset) in words.iter().zip((0u32..).step_by(8)) {
+            match word {
+                Word::Number(_) => {}
+                Word::Function(function) => {
+                    let function = self.module.declare_func_in_data(*function, &mut description);
+                    description.write_function_addr(offset, function);
+                }
+                Word::Data(data) => {
+                    let data = self.module.declare_data_in_data(*data, &mut description);
+                    description.write_data_addr(offset, data, 0);
+                }
+            }
+        }
         self.module.define_data(id, &description).map_err(|e| fault(name, e))?;
         Ok(id)
     }

@@ -1,0 +1,89 @@
+//! Ahead of time: compiled programs as files that need no compiler.
+//!
+//! An executable is one object file (code, tables, weights) linked with the runner's static library, which this crate carries.
+
+mod freestanding;
+mod link;
+mod object;
+#[cfg(debug_assertions)]
+mod runner_library;
+
+pub use freestanding::{Container, c_name, header, write_freestanding};
+pub use link::link_executable;
+pub use object::{ProgramParts, executable_object};
+
+use brolga_compiler::codegen::{CodegenError, Level};
+use brolga_runner::ExitCode;
+use std::path::{Path, PathBuf};
+
+/// Why an artefact could not be made.
+#[derive(Debug, thiserror::Error)]
+pub enum AotError {
+    /// The object file could not be made.
+    #[error(transparent)]
+    Codegen(#[from] CodegenError),
+    /// There is no C compiler to link with.
+    #[error("no linker: `{command}` cannot be started ({error}); install a C compiler, or name one in CC")]
+    NoLinker {
+        /// The command.
+        command: String,
+        /// The system's words.
+        error: std::io::Error,
+    },
+    /// The linker failed.
+    #[error("the linker `{command}` failed ({status}):\n{output}")]
+    Linker {
+        /// The command.
+        command: String,
+        /// How it ended.
+        status: std::process::ExitStatus,
+        /// What it said.
+        output: String,
+    },
+    /// A file could not be written.
+    #[error("{path}: {error}")]
+    Io {
+        /// File.
+        path: PathBuf,
+        /// The system's words.
+        error: std::io::Error,
+    },
+    /// This build of Brolga was made without the runner.
+    #[error("this build of Brolga carries no runner and makes no executables; an object file needs none")]
+    NoRunner,
+    /// Steps that only the runtime can compute, where none is.
+    #[error("an object file has no runtime, which these steps need: {}; an executable has", .0.join(", "))]
+    LibraryCalls(
+        /// The steps.
+        Vec<String>,
+    ),
+    /// An executable for another platform than this one.
+    #[error("executables are made for {host} here, not for {target}; an object file can be made for any")]
+    Target {
+        /// This platform.
+        host: String,
+        /// The one asked for.
+        target: String,
+    },
+}
+
+impl AotError {
+    /// The exit code of a command that fails with it.
+    pub fn exit_code(&self) -> ExitCode {
+        match self {
+            AotError::Codegen(_) => ExitCode::Bug,
+            AotError::Target { .. } => ExitCode::Usage,
+            AotError::LibraryCalls(_) => ExitCode::Unsupported,
+            _ => ExitCode::Machine,
+        }
+    }
+}
+
+/// Compiles programs, the specialisations of one model, into an executable for this platform.
+pub fn write_executable(level: Level, programs: &[ProgramParts<'_>], output: &Path) -> Result<(), AotError> {
+    let object = executable_object(level, target_lexicon::Triple::host(), programs)?;
+    link_executable(&object, output)
+}
+
+#[cfg(test)]
+mod tests;
