@@ -184,6 +184,20 @@ fn transposed_convolutions() {
 }
 
 #[test]
+fn products_with_a_transposed_left_operand() {
+    for (a, b, trans_b) in
+        [([2, 20, 7], [2, 20, 17], false), ([2, 20, 7], [2, 17, 20], true), ([1, 33, 40], [1, 33, 5], false)]
+    {
+        let mut g = Graph::new("matmul");
+        let inputs = [image(&mut g, "a", &a), image(&mut g, "b", &b)];
+        let op = Op::MatMul { trans_a: true, trans_b, bias: false, epilogue: Expression::default() };
+        let y = g.add_node(op, &inputs, 1, "matmul").expect("typed")[0];
+        g.add_output("y", y);
+        check(&format!("transposed {a:?} x {b:?} transposed {trans_b}"), g);
+    }
+}
+
+#[test]
 fn matrix_products() {
     let shapes: [(&[usize], &[usize]); 9] = [
         (&[1, 10], &[10, 7]),

@@ -127,13 +127,14 @@ impl<'a> Reader<'a> {
             None => self.splat,
         }
     }
-    fn scaled(&self, value: f32, index: &[usize]) -> f32 {
-        if self.scales.is_empty() {
-            return value;
-        }
-        let factor = |(axis, factors): &(usize, Vec<f64>)| factors[index[*axis]];
-        self.scales.iter().fold(f64::from(value), |y, s| y * factor(s)) as f32
+    /// Product of the factors at an index.
+    fn factor(&self, index: &[usize]) -> f64 {
+        self.scales.iter().map(|(axis, factors)| factors[index[*axis]]).product()
     }
+}
+
+fn scaled(value: f32, factor: f64) -> f32 {
+    (f64::from(value) * factor) as f32
 }
 
 /// Source strides in elements per dimension of the weight's result.
@@ -191,12 +192,14 @@ fn pack_block(
     lo: usize,
     out: &mut [f32],
 ) {
-    let base: usize = index.iter().zip(&r.strides).map(|(i, s)| i * s).sum();
-    let stride = |l: PackLoop| l.step * r.strides.get(l.dim).copied().unwrap_or(0);
-    let (step_a, step_b) = (stride(a), stride(b));
     if index.is_empty() {
-        return out.fill(r.scaled(r.at(0), index));
+        return out.fill(r.at(0));
     }
+    if lo == 0 && out.len() == a.count * b.count && pack_whole(r, piece, index, (a, b), out) {
+        return;
+    }
+    let base: usize = index.iter().zip(&r.strides).map(|(i, s)| i * s).sum();
+    let (step_a, step_b) = (a.step * r.strides[a.dim], b.step * r.strides[b.dim]);
     let start = index.to_vec();
     let inside = |i: &[usize]| i.iter().zip(&piece.end).all(|(i, end)| i < end);
     let (mut i, mut j) = (lo / b.count, lo % b.count);
@@ -204,12 +207,60 @@ fn pack_block(
         index.copy_from_slice(&start);
         index[a.dim] += i * a.step;
         index[b.dim] += j * b.step;
-        *to = if inside(index) { r.scaled(r.at(base + i * step_a + j * step_b), index) } else { 0.0 };
+        *to = match inside(index) {
+            true if r.scales.is_empty() => r.at(base + i * step_a + j * step_b),
+            true => scaled(r.at(base + i * step_a + j * step_b), r.factor(index)),
+            false => 0.0,
+        };
         j += 1;
         if j == b.count {
             (i, j) = (i + 1, 0);
         }
     }
+}
+
+/// The same for a whole block that lies inside the source and whose factors depend on `b` alone; false when it is another.
+fn pack_whole(
+    r: &Reader,
+    piece: &PackPiece,
+    index: &mut [usize],
+    (a, b): (PackLoop, PackLoop),
+    out: &mut [f32],
+) -> bool {
+    let reach = |d: usize| {
+        let along = |l: PackLoop| if l.dim == d { (l.count - 1) * l.step } else { 0 };
+        index[d] + along(a) + along(b)
+    };
+    let inside = (0..index.len()).all(|d| reach(d) < piece.end[d]);
+    let plain = r.scales.iter().all(|(axis, _)| *axis != a.dim || a.count == 1);
+    if !inside || !plain || a.dim == b.dim || r.bytes.is_empty() {
+        return false;
+    }
+    let base: usize = index.iter().zip(&r.strides).map(|(i, s)| i * s).sum();
+    let (step_a, step_b) = (4 * a.step * r.strides[a.dim], 4 * b.step * r.strides[b.dim]);
+    let last = 4 * base + (a.count - 1) * step_a + (b.count - 1) * step_b;
+    let Some(bytes) = r.bytes.get(4 * base..last + 4) else { return false };
+    let read = |at: usize| bytemuck::pod_read_unaligned::<f32>(&bytes[at..at + 4]);
+    let first = index[b.dim];
+    let factors: Vec<f64> = match r.scales.is_empty() {
+        true => Vec::new(),
+        false => (0..b.count)
+            .map(|j| {
+                index[b.dim] = first + j * b.step;
+                r.factor(index)
+            })
+            .collect(),
+    };
+    for (i, row) in out.chunks_exact_mut(b.count).enumerate() {
+        let start = i * step_a;
+        if factors.is_empty() {
+            row.iter_mut().enumerate().for_each(|(j, to)| *to = read(start + j * step_b));
+        } else {
+            let pairs = row.iter_mut().zip(&factors).enumerate();
+            pairs.for_each(|(j, (to, factor))| *to = scaled(read(start + j * step_b), *factor));
+        }
+    }
+    true
 }
 
 #[cfg(test)]

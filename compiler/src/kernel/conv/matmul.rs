@@ -50,6 +50,7 @@ fn batch_strides(result: &[(usize, i64)], operand: &[(usize, i64)]) -> Vec<i64> 
 struct Product<'a> {
     cx: &'a LowerContext<'a>,
     node: &'a Node,
+    left: Operand,
     outer: Vec<usize>,
     a_outer: Vec<i64>,
     b_outer: Vec<i64>,
@@ -72,7 +73,7 @@ enum Right {
     /// Run-time rows: bytes from one to the next.
     Rows(ValueId, i64),
     /// Packed at run time into a temporary, one matrix after another.
-    Temporary { matrix_bytes: i64 },
+    Temporary { number: usize, matrix_bytes: i64 },
 }
 
 /// Lowers an [`Op::MatMul`].
@@ -80,10 +81,8 @@ pub fn lower(cx: &LowerContext, node: &Node) -> Result<Lowered, NoKernel> {
     let Op::MatMul { trans_a, trans_b, bias, epilogue } = &node.op else {
         return Err(NoKernel("not a matrix product".into()));
     };
-    if *trans_a {
-        return Err(NoKernel("the left operand is transposed".into()));
-    }
-    let a = matrix(cx.input(node, 0)?, true)?;
+    let mut lowered = Lowered::default();
+    let (left, a) = left(cx, node, *trans_a, &mut lowered)?;
     let (b_value, b_view) = (node.inputs[1], cx.input(node, 1)?);
     let b = matrix(b_view, false)?;
     let y_view = cx.view(node.outputs[0])?;
@@ -105,20 +104,20 @@ pub fn lower(cx: &LowerContext, node: &Node) -> Result<Lowered, NoKernel> {
         (outer.pop(), a_outer.pop(), b_outer.pop(), y_outer.pop());
     }
     let constant = cx.graph.weight(b_value).is_some() && b_outer.iter().all(|s| *s == 0);
-    let mut lowered = Lowered::default();
     let right = match (constant, trans_b) {
         (true, _) => Right::Constant { value: b_value, dims: cx.dims(b_value)?, transposed: *trans_b },
         (false, false) => Right::Rows(b_value, b.row),
         (false, true) => {
             let matrices = run_time_pack(cx, b_value, &mut lowered, (k, n))?;
             b_outer = repack_strides(&outer, &b_outer, matrices);
-            Right::Temporary { matrix_bytes: matrices }
+            Right::Temporary { number: lowered.temporaries.len() - 1, matrix_bytes: matrices }
         }
     };
     let bias_value = if *bias { Some(node.inputs[2]) } else { None };
     let product = Product {
         cx,
         node,
+        left,
         outer,
         a_outer,
         b_outer,
@@ -156,6 +155,35 @@ fn result_matrix(view: &View, rank1: (bool, bool), m: usize, n: usize) -> Result
         }
         _ => Err(NoKernel("a matrix product reads and writes plain tensors".into())),
     }
+}
+
+/// The left operand as a matrix of contiguous rows; one that comes transposed is turned first.
+fn left(
+    cx: &LowerContext,
+    node: &Node,
+    transposed: bool,
+    lowered: &mut Lowered,
+) -> Result<(Operand, Matrix), NoKernel> {
+    let value = node.inputs[0];
+    let from = Operand::Value(value, 0);
+    if !transposed {
+        return Ok((from, matrix(cx.view(value)?, true)?));
+    }
+    let mut dims = cx.dims(value)?;
+    let rank = dims.len();
+    if rank < 2 {
+        return Err(NoKernel("a vector cannot be transposed".into()));
+    }
+    let mut order: Vec<usize> = (0..rank).collect();
+    order.swap(rank - 1, rank - 2);
+    let loops = order.iter().map(|dim| PackLoop { count: dims[*dim], dim: *dim, step: 1 }).collect();
+    let piece = PackPiece { start: vec![0; rank], end: dims.clone(), loops };
+    let spec = PackSpec { source: dims.clone(), pieces: vec![piece] };
+    let temporary = Operand::Temporary(lowered.temporaries.len(), 0);
+    lowered.calls.extend(pack_calls(cx.target, &spec, (&from, cx.view(value)?), &temporary)?);
+    lowered.temporaries.push(spec.len() * 4);
+    dims.swap(rank - 1, rank - 2);
+    Ok((temporary, matrix(&View::dense(&dims, crate::ir::Layout::Plain, 4).0, true)?))
 }
 
 /// Packs a run-time `[.., n, k]` operand as `[.., k, n]` with `n` filled up to whole vectors; returns the bytes of a matrix.
@@ -253,9 +281,9 @@ impl Product<'_> {
             Right::Rows(value, stride) => {
                 (Operand::Value(*value, first as i64 * 4), panel as i64 * 4, WeightLayout::Rows(*stride))
             }
-            Right::Temporary { matrix_bytes } => {
+            Right::Temporary { number, matrix_bytes } => {
                 let row = matrix_bytes / self.k.max(1) as i64;
-                (Operand::Temporary(0, first * 4), panel as i64 * 4, WeightLayout::Rows(row))
+                (Operand::Temporary(*number, first * 4), panel as i64 * 4, WeightLayout::Rows(row))
             }
         }
     }
@@ -273,7 +301,7 @@ impl Product<'_> {
             col: row,
         };
         let (right, w_panel, w_layout) = self.right(part);
-        let mut operands = vec![Operand::Value(self.node.inputs[0], 0), right];
+        let mut operands = vec![self.left.clone(), right];
         if let Some(bias) = self.bias {
             operands.push(self.bias_operand(bias, part)?);
         }
