@@ -11,7 +11,7 @@ const PORTS: f64 = 2.0;
 /// Cycles from a multiply-add to the next on the same accumulator.
 const LATENCY: f64 = 4.0;
 /// Bytes of streamed weights per cycle that the second-level cache sustains.
-const STREAM: f64 = 24.0;
+const STREAM: f64 = 16.0;
 /// Cycles to begin and end a tile, beside one per accumulator and port.
 const TILE_OVERHEAD: f64 = 24.0;
 /// Bytes that are taken to stay in the second-level cache beside a stream.
