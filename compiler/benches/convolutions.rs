@@ -3,11 +3,11 @@
 //!
 //! `cargo bench -p brolga-compiler --bench convolutions [-- --cpu LEVEL]`
 
-use brolga_compiler::codegen::{JitCode, Level, LevelTarget, emit_code};
+use brolga_compiler::codegen::Level;
+use brolga_compiler::codegen::peak::Peak;
 use brolga_compiler::compile::{CompileOptions, compile};
 use brolga_compiler::ir::*;
 use brolga_compiler::pass::PassOptions;
-use brolga_compiler::tile::{Builder, Index, Lane, Target, VectorOp};
 use brolga_runtime::{DType, Instance, Pool, RunOptions, Tensor};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -155,51 +155,6 @@ fn median(values: &mut [f64]) -> f64 {
     values[values.len() / 2]
 }
 
-/// Multiply-adds on registers alone: the peak of a level.
-struct Peak {
-    code: JitCode,
-    flops: f64,
-}
-
-impl Peak {
-    fn new(level: Level) -> Result<Peak, Failure> {
-        let target: Target = level.target();
-        let count = if target.registers == 32 { 28 } else { 12 };
-        let mut k = Builder::new("peak", target);
-        let y = k.base("y", brolga_compiler::tile::Access::Write);
-        let acc = k.reg(Lane::F32, &[count]);
-        let start = k.float(0.5);
-        k.unroll(count, |k, i| k.set(acc, &[i.into()], VectorOp::Copy(start.clone())));
-        let (a, b) = (k.float(0.999), k.float(0.001));
-        let (a, b) = (k.vector(VectorOp::Copy(a)), k.vector(VectorOp::Copy(b)));
-        let (begin, end) = (k.begin(), k.end());
-        k.for_(begin, end, 1, |k, _| k.unroll(count, |k, i| k.accumulate(acc, &[i.into()], a.clone(), b.clone())));
-        k.unroll(count, |k, i| {
-            let value = k.get(acc, &[Index::from(i)]);
-            k.store(y, i * (i64::from(target.lanes) * 4), value);
-        });
-        let code = JitCode::new(level, &[emit_code(&k.finish(), level)?])?;
-        Ok(Peak { code, flops: f64::from(2 * count * target.lanes) })
-    }
-    /// FLOP/s, best of a few short runs.
-    #[allow(unsafe_code)]
-    fn measure(&self) -> f64 {
-        let mut out = vec![0f32; 1024];
-        let bases = [out.as_mut_ptr().cast::<u8>()];
-        let rounds = 100_000;
-        let mut best = f64::INFINITY;
-        for _ in 0..7 {
-            let start = Instant::now();
-            // SAFETY: the kernel stores at most 28 vectors of 64 bytes through its only base.
-            let code = unsafe { self.code.entries()[0](bases.as_ptr(), std::ptr::null(), 0, rounds) };
-            if code == 0 {
-                best = best.min(start.elapsed().as_secs_f64());
-            }
-        }
-        self.flops * rounds as f64 / best
-    }
-}
-
 fn main() -> Result<(), Failure> {
     let args: Vec<String> = std::env::args().collect();
     let named = args.iter().position(|a| a == "--cpu").and_then(|i| args.get(i + 1));
@@ -212,9 +167,9 @@ fn main() -> Result<(), Failure> {
     let mut shares = vec![Vec::new(); LAYERS.len()];
     let mut peaks = Vec::new();
     for _ in 0..5 {
-        let before = peak.measure();
+        let before = peak.measure(1);
         let times = layers.iter_mut().map(|l| l.time(15)).collect::<Result<Vec<f64>, _>>()?;
-        let now = (before + peak.measure()) / 2.0;
+        let now = (before + peak.measure(1)) / 2.0;
         peaks.push(now);
         for ((share, time), layer) in shares.iter_mut().zip(times).zip(&LAYERS) {
             share.push(layer.flops() / time / now);

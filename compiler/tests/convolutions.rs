@@ -1,5 +1,6 @@
 //! Convolutions, transposed convolutions and matrix products, compiled and run on every CPU level of the machine, against the
 //! evaluator, over shapes that are awkward on purpose.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use brolga_compiler::codegen::Level;
 use brolga_compiler::compile::{CompileOptions, compile};

@@ -9,6 +9,7 @@ mod disassemble;
 mod freestanding;
 mod level;
 mod module;
+pub mod peak;
 #[cfg(test)]
 mod tests;
 pub mod wide;

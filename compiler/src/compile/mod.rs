@@ -27,7 +27,7 @@ pub enum CompileError {
     Unsupported(Vec<String>),
     /// Shapes that are not known.
     #[error(transparent)]
-    UnknownSize(#[from] plan::place::UnknownSize),
+    UnknownSize(#[from] place::UnknownSize),
     /// A pass failed.
     #[error(transparent)]
     Pass(#[from] PassError),

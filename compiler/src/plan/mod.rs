@@ -1,7 +1,7 @@
 //! The memory plan: where every value lies, how long, and at which offset of the arena.
 //!
-//! [`place`] decides which values share a buffer (views, concatenations written in place, results that overwrite an operand),
-//! [`arena`] gives the buffers offsets, [`check`] replays the schedule against the result without sharing code with either.
+//! [`mod@place`] decides which values share a buffer (views, concatenations written in place, results that overwrite an operand),
+//! [`arena`] gives the buffers offsets, [`mod@check`] replays the schedule against the result without sharing code with either.
 
 pub mod arena;
 pub mod check;

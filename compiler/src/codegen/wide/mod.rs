@@ -1,6 +1,6 @@
 //! Tile IR to AVX2 and AVX-512 machine code.
 //!
-//! A kernel is expanded into a flat list of instructions ([`flat`], `expand`), a few peepholes run over it (`fold`), live
+//! A kernel is expanded into a flat list of instructions (`flat`, `expand`), a few peepholes run over it (`fold`), live
 //! ranges are computed (`live`), scalars get general registers by how often they are used (`gpr`), and one pass over the
 //! list encodes it, giving vector registers at the definition of a value and taking them back at its last use (`emit`, with
 //! `scalar`, `vector`, `lanes`, `mask` and `memory`). Vectors never spill: a kernel that needs more registers than there are

@@ -101,7 +101,10 @@ pub fn lower(cx: &LowerContext, node: &Node) -> Result<Lowered, NoKernel> {
             break;
         }
         m *= outer[last];
-        (outer.pop(), a_outer.pop(), b_outer.pop(), y_outer.pop());
+        outer.pop();
+        a_outer.pop();
+        b_outer.pop();
+        y_outer.pop();
     }
     let constant = cx.graph.weight(b_value).is_some() && b_outer.iter().all(|s| *s == 0);
     let right = match (constant, trans_b) {

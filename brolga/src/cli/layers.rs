@@ -1,0 +1,93 @@
+//! The table by step of `brolga bench --layers`.
+
+use super::bench::{Runs, ms};
+use super::common::Stop;
+use brolga_compiler::codegen::peak::Peak;
+use brolga_compiler::compile::CompileError;
+use brolga_runtime::{Instance, RunOptions};
+use serde::Serialize;
+use std::io::Write;
+use std::time::{Duration, Instant};
+
+/// Fewest and most runs whose steps are timed.
+const RUNS: std::ops::RangeInclusive<usize> = 5..=200;
+
+/// Every step, and the peak they are held against.
+#[derive(Serialize)]
+pub struct Layers {
+    peak_gflops: f64,
+    steps: Vec<Layer>,
+}
+
+/// One step.
+#[derive(Serialize)]
+struct Layer {
+    step: usize,
+    node: String,
+    kernel: String,
+    ms: f64,
+    share_of_time: f64,
+    gflops: f64,
+    share_of_peak: f64,
+}
+
+/// Median time of every step, and the machine's peak before and after.
+pub fn measure(instance: &Instance, runs: &mut Runs<'_>, threads: usize, seconds: f64) -> Result<Layers, Stop> {
+    let program = instance.program();
+    let peak = Peak::new(program.level).map_err(|error| brolga::Error::from(CompileError::from(error)))?;
+    let workers = instance.workers().min(threads);
+    let before = peak.measure(workers);
+    let mut times: Vec<Vec<Duration>> = vec![Vec::new(); program.steps.len()];
+    let start = Instant::now();
+    for round in 0..*RUNS.end() {
+        if round >= *RUNS.start() && start.elapsed().as_secs_f64() > seconds {
+            break;
+        }
+        let mut timings = Vec::new();
+        runs.time(RunOptions { timings: Some(&mut timings), ..RunOptions::default() })?;
+        for (times, time) in times.iter_mut().zip(timings) {
+            times.push(time);
+        }
+    }
+    let peak = (before + peak.measure(workers)) / 2.0;
+    let medians: Vec<Duration> = times.iter_mut().map(|times| median(times)).collect();
+    let total: Duration = medians.iter().sum();
+    let layer = |(step, time): (usize, &Duration)| {
+        let what = &program.steps[step];
+        let seconds = time.as_secs_f64();
+        let rate = if seconds > 0.0 { what.flops as f64 / seconds } else { 0.0 };
+        Layer {
+            step,
+            node: what.node.clone(),
+            kernel: what.kernel.clone(),
+            ms: ms(*time),
+            share_of_time: seconds / total.as_secs_f64().max(f64::MIN_POSITIVE),
+            gflops: rate / 1e9,
+            share_of_peak: rate / peak,
+        }
+    };
+    Ok(Layers { peak_gflops: peak / 1e9, steps: medians.iter().enumerate().map(layer).collect() })
+}
+
+fn median(times: &mut [Duration]) -> Duration {
+    times.sort();
+    times.get(times.len() / 2).copied().unwrap_or_default()
+}
+
+impl Layers {
+    pub fn show(&self, out: &mut dyn Write) -> std::io::Result<()> {
+        writeln!(out, "\npeak {:.1} GFLOP/s\n", self.peak_gflops)?;
+        writeln!(out, "step        ms   time   GFLOP/s   peak  kernel  (node)")?;
+        for layer in &self.steps {
+            let Layer { step, ms, gflops, kernel, node, .. } = layer;
+            let (time, peak) = (layer.share_of_time * 100.0, layer.share_of_peak * 100.0);
+            write!(out, "{step:4} {ms:9.4} {time:5.1} % ")?;
+            match gflops {
+                0.0 => write!(out, "{:17}", "")?,
+                _ => write!(out, "{gflops:8.1} {peak:5.1} % ")?,
+            }
+            writeln!(out, " {kernel}  ({node})")?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,250 @@
+//! The command: exit codes, files that are wrong in every way, texts that repeat, outputs that can be read back.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+/// The model that comes with the repository.
+fn digits(file: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/digits").join(file)
+}
+
+fn brolga<'a>(args: impl IntoIterator<Item = &'a str>) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_brolga")).args(args).output().unwrap()
+}
+
+/// Standard output of a command that must succeed.
+fn text<'a>(args: impl IntoIterator<Item = &'a str>) -> String {
+    let done = brolga(args);
+    assert_eq!(done.status.code(), Some(0), "{}", String::from_utf8_lossy(&done.stderr));
+    String::from_utf8(done.stdout).unwrap()
+}
+
+/// Standard error of a command that must end with this code.
+fn refusal<'a>(code: i32, args: impl IntoIterator<Item = &'a str>) -> String {
+    let done = brolga(args);
+    let said = String::from_utf8(done.stderr).unwrap();
+    assert_eq!(done.status.code(), Some(code), "{said}");
+    assert!(!said.trim().is_empty(), "no message");
+    assert!(!said.contains("panicked") && !said.contains("RUST_BACKTRACE"), "{said}");
+    said
+}
+
+fn model() -> String {
+    digits("lenet5.onnx").to_str().unwrap().to_owned()
+}
+
+#[test]
+fn pictures_of_digits_are_recognised() {
+    let labels = digits("labels.txt");
+    let mut right = 0;
+    for digit in 0..10 {
+        let picture = digits(&format!("digits/{digit}.png"));
+        let out = text(["run", &model(), "--image", picture.to_str().unwrap(), "--labels", labels.to_str().unwrap()]);
+        let (_, classes) = out.split_once("probabilities").unwrap();
+        let first = classes.lines().nth(1).unwrap();
+        assert_eq!(first.split_whitespace().next(), Some(digit.to_string().as_str()), "{out}");
+        right += 1;
+    }
+    assert_eq!(right, 10);
+}
+
+#[test]
+fn outputs_are_written_read_back_and_compared() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let image = brolga::Tensor::from_slice(&[2, 1, 28, 28], &[0.25f32; 2 * 784]).unwrap();
+    brolga_runner::write_npz(Path::new(&path("in.npz")), &[("image".to_owned(), image)]).unwrap();
+    text(["run", &model(), "--inputs", &path("in.npz"), "--outputs", &path("out.npz")]);
+    let outputs = brolga_runner::read_npz(Path::new(&path("out.npz"))).unwrap();
+    assert_eq!((outputs[0].0.as_str(), outputs[0].1.shape()), ("probabilities", &[2usize, 10][..]));
+    let compare = ["compare", &model(), "--inputs", &path("in.npz"), "--expect", &path("out.npz"), "--steps"];
+    assert!(text(compare).contains("every step agrees"));
+
+    let mut wrong = outputs[0].1.clone();
+    wrong.as_mut_slice::<f32>().unwrap()[3] += 0.5;
+    brolga_runner::write_npz(Path::new(&path("wrong.npz")), &[("probabilities".to_owned(), wrong)]).unwrap();
+    let done = brolga(["compare", &model(), "--inputs", &path("in.npz"), "--expect", &path("wrong.npz"), "--json"]);
+    assert_eq!(done.status.code(), Some(1));
+    let report: serde_json::Value = serde_json::from_slice(&done.stdout).unwrap();
+    assert_eq!(report["outputs"][0]["ok"], false);
+    assert!(report["outputs"][0]["error"].as_f64().unwrap() > 0.1);
+}
+
+#[test]
+fn bench_prints_every_key() {
+    let out = text(["bench", &model(), "--json", "--seconds", "0.01", "--layers"]);
+    let report: serde_json::Value = serde_json::from_str(&out).unwrap();
+    let keys = [
+        "load_ms",
+        "parse_ms",
+        "passes_ms",
+        "codegen_ms",
+        "pack_ms",
+        "first_ms",
+        "min_ms",
+        "median_ms",
+        "p99_ms",
+        "threads",
+        "steps",
+        "arena_bytes",
+        "arena_lower_bound_bytes",
+        "weights_bytes",
+        "code_bytes",
+        "peak_rss_bytes",
+    ];
+    for key in keys {
+        assert!(report[key].is_number() || (key == "peak_rss_bytes" && !cfg!(target_os = "linux")), "{key}: {out}");
+    }
+    assert!(report["cpu"].is_string());
+    assert!(report["min_ms"].as_f64() <= report["median_ms"].as_f64());
+    assert_eq!(report["layers"]["steps"].as_array().unwrap().len() as u64, report["steps"].as_u64().unwrap());
+}
+
+#[test]
+fn dumps_repeat_byte_for_byte() {
+    let dumps: [&[&str]; 9] = [
+        &[],
+        &["--stage", "imported"],
+        &["--stage", "fold"],
+        &["--stage", "laid-out"],
+        &["--stage", "scheduled"],
+        &["--between"],
+        &["--between=fuse-bias"],
+        &["--emit", "tile"],
+        &["--emit", "asm"],
+    ];
+    let mut compared = 0;
+    for args in dumps {
+        let model = model();
+        let command = || text(["dump", &model].into_iter().chain(args.iter().copied()));
+        let first = command();
+        assert!(!first.is_empty(), "{args:?}");
+        assert_eq!(first, command(), "{args:?}");
+        compared += 1;
+    }
+    assert_eq!(compared, 9);
+    assert_eq!(text(["dump", &model()]), brolga::Model::load(digits("lenet5.onnx")).unwrap().ir_text());
+}
+
+#[test]
+#[cfg(target_arch = "x86_64")]
+fn kernels_print_in_cranelifts_form() {
+    let out = text(["dump", &model(), "--emit", "clif", "--cpu", "x86-64"]);
+    assert!(out.contains("function"), "{out}");
+}
+
+#[test]
+fn wrong_arguments_end_with_2() {
+    let model = model();
+    assert!(refusal(2, ["run"]).contains("MODEL"));
+    assert!(refusal(2, ["walk"]).contains("walk"));
+    assert!(refusal(2, ["run", &model, "--dim", "height=3"]).contains("`height`"));
+    assert!(refusal(2, ["run", &model, "--dim", "batch"]).contains("NAME=N"));
+    assert!(refusal(2, ["run", &model, "--dim", "batch=1", "--dim", "batch=2"]).contains("twice"));
+    assert!(refusal(2, ["run", &model, "--cpu", "x86-64-v9"]).contains("x86-64-v3"));
+    assert!(refusal(2, ["dump", &model, "--stage", "nowhere"]).contains("optimized"));
+    assert!(refusal(2, ["dump", &model, "--between=nothing"]).contains("fold-batchnorm"));
+    assert!(refusal(2, ["dump", &model, "--emit", "tile", "--kernel", "nothing"]).contains("kernels are"));
+    assert!(refusal(2, ["compile", &model, "-o", "unwritten"]).contains("batch"));
+}
+
+#[test]
+fn this_machine_ends_with_6() {
+    let missing = digits("missing.onnx");
+    assert!(refusal(6, ["run", missing.to_str().unwrap()]).contains("missing.onnx"));
+    assert!(refusal(6, ["run", digits("").to_str().unwrap()]).contains("digits"));
+    let foreign = if cfg!(target_arch = "x86_64") { "aarch64" } else { "x86-64" };
+    refusal(6, ["run", &model(), "--cpu", foreign]);
+}
+
+#[test]
+fn files_that_are_no_models_end_with_3() {
+    let folder = tempfile::tempdir().unwrap();
+    let bytes = std::fs::read(digits("lenet5.onnx")).unwrap();
+    let mut files: Vec<(String, Vec<u8>)> = vec![
+        ("empty".into(), Vec::new()),
+        ("text".into(), b"this is not a model\n".repeat(40)),
+        ("picture".into(), std::fs::read(digits("digits/7.png")).unwrap()),
+    ];
+    files.extend((1..40).map(|part| (format!("cut{part}"), bytes[..bytes.len() * part / 40].to_vec())));
+    assert_eq!(files.len(), 42);
+    for (name, bytes) in files {
+        let path = folder.path().join(format!("{name}.onnx"));
+        std::fs::write(&path, bytes).unwrap();
+        for verb in ["run", "check"] {
+            refusal(3, [verb, path.to_str().unwrap()]);
+        }
+    }
+}
+
+#[test]
+fn flipped_bits_never_bring_it_down() {
+    let folder = tempfile::tempdir().unwrap();
+    let bytes = std::fs::read(digits("lenet5.onnx")).unwrap();
+    let mut state = 0x9E37_79B9_7F4A_7C15u64;
+    let mut random = |below: usize| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) as usize % below
+    };
+    let mut ran = 0;
+    for round in 0..40 {
+        let mut bytes = bytes.clone();
+        // The structure of the file is in its first part and its last: the middle is weights.
+        for _ in 0..=round % 4 {
+            let at = if round % 2 == 0 { random(1500.min(bytes.len())) } else { random(bytes.len()) };
+            bytes[at] ^= 1 << random(8);
+        }
+        let path = folder.path().join(format!("flipped{round}.onnx"));
+        std::fs::write(&path, bytes).unwrap();
+        let done = brolga(["run", path.to_str().unwrap(), "--threads", "1"]);
+        let said = String::from_utf8_lossy(&done.stderr).into_owned();
+        assert!(matches!(done.status.code(), Some(0 | 2 | 3 | 4 | 5)), "round {round}: {:?} {said}", done.status);
+        ran += 1;
+    }
+    assert_eq!(ran, 40);
+}
+
+#[test]
+fn an_unknown_operator_ends_with_4_and_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("odd.onnx");
+    let bytes = std::fs::read(digits("lenet5.onnx")).unwrap();
+    // Another operator of the same length in place of the first one.
+    let at = bytes.windows(4).position(|window| window == b"Relu").unwrap();
+    let mut odd = bytes;
+    odd[at..at + 4].copy_from_slice(b"Rulu");
+    std::fs::write(&path, odd).unwrap();
+    assert!(refusal(4, ["run", path.to_str().unwrap()]).contains("Rulu"));
+    let done = brolga(["check", path.to_str().unwrap(), "--json"]);
+    assert_eq!(done.status.code(), Some(4));
+    let report: serde_json::Value = serde_json::from_slice(&done.stdout).unwrap();
+    assert_eq!(report["supported"], false);
+    assert_eq!(report["unsupported"][0]["op"], "Rulu");
+    let facts: serde_json::Value = serde_json::from_str(&text(["inspect", path.to_str().unwrap(), "--json"])).unwrap();
+    assert_eq!(facts["op_counts"]["Rulu"], 1);
+}
+
+#[test]
+fn reports_can_be_read_by_programs() {
+    let facts: serde_json::Value = serde_json::from_str(&text(["inspect", &model(), "--json"])).unwrap();
+    assert_eq!(facts["inputs"][0]["name"], "image");
+    assert!(facts["parameters"].as_u64().unwrap() >= 61_706);
+    assert!(facts["flops"].as_u64().unwrap() > 100_000);
+    let report: serde_json::Value = serde_json::from_str(&text(["check", &model(), "--json"])).unwrap();
+    assert_eq!(report["supported"], true);
+    let ops: serde_json::Value = serde_json::from_str(&text(["ops", "--json"])).unwrap();
+    assert!(ops.as_array().unwrap().iter().any(|op| op["op"] == "Conv"));
+    assert!(text(["ops"]).contains("| Conv |"));
+}
+
+#[test]
+fn every_verb_explains_itself() {
+    let verbs = ["run", "compile", "bench", "dump", "inspect", "check", "compare", "ops"];
+    let listed = text(["--help"]);
+    for verb in verbs {
+        assert!(listed.contains(verb), "{verb}");
+        let help = text([verb, "--help"]);
+        assert!(help.contains("Examples:") && help.contains(&format!("brolga {verb}")), "{help}");
+    }
+}

@@ -1,0 +1,91 @@
+//! The peak of this machine at a level: multiply-adds on registers alone, measured with generated code.
+#![allow(unsafe_code)]
+
+use super::{CodegenError, JitCode, Level, LevelTarget, emit_code};
+use crate::tile::{Access, Builder, Index, Kernel, Lane, VectorOp};
+use std::time::{Duration, Instant};
+
+/// Rounds of one timing: a fraction of a millisecond to a few.
+const ROUNDS: i64 = 100_000;
+/// Timings, of which the best counts.
+const TIMINGS: usize = 7;
+
+/// A kernel that does nothing but multiply and add.
+pub struct Peak {
+    code: JitCode,
+    /// Operations of one round.
+    flops: f64,
+    /// Bytes that the kernel stores at its end.
+    stored: usize,
+}
+
+impl Peak {
+    /// Makes the kernel for a level that this machine runs.
+    pub fn new(level: Level) -> Result<Peak, CodegenError> {
+        let target = level.target();
+        // Enough chains to hide the latency of a multiply-add, and four registers left for its operands.
+        let chains = i64::from(target.registers) - 4;
+        let code = JitCode::new(level, &[emit_code(&kernel(level, chains), level)?])?;
+        let stored = chains as usize * target.lanes as usize * size_of::<f32>();
+        Ok(Peak { code, flops: 2.0 * chains as f64 * f64::from(target.lanes), stored })
+    }
+
+    /// Operations per second of this many threads at once, the best of a few short runs.
+    pub fn measure(&self, threads: usize) -> f64 {
+        std::thread::scope(|scope| {
+            let others: Vec<_> = (1..threads).map(|_| scope.spawn(|| self.one_thread())).collect();
+            let own = self.one_thread();
+            own + others.into_iter().map(|other| other.join().unwrap_or(0.0)).sum::<f64>()
+        })
+    }
+
+    fn one_thread(&self) -> f64 {
+        let mut out = vec![0u8; self.stored];
+        let bases = [out.as_mut_ptr()];
+        let Some(entry) = self.code.entries().first() else { return 0.0 };
+        let mut best = Duration::MAX;
+        for _ in 0..TIMINGS {
+            let start = Instant::now();
+            // SAFETY: the kernel stores `stored` bytes through its only base, takes no arguments and reads nothing.
+            let code = unsafe { entry(bases.as_ptr(), std::ptr::null(), 0, ROUNDS) };
+            if code == 0 {
+                best = best.min(start.elapsed());
+            }
+        }
+        self.flops * ROUNDS as f64 / best.as_secs_f64()
+    }
+}
+
+fn kernel(level: Level, chains: i64) -> Kernel {
+    let target = level.target();
+    let mut k = Builder::new("peak", target);
+    let y = k.base("y", Access::Write);
+    let acc = k.reg(Lane::F32, &[chains as u32]);
+    let start = k.float(0.5);
+    k.unroll(chains as u32, |k, i| k.set(acc, &[i.into()], VectorOp::Copy(start.clone())));
+    let (a, b) = (k.float(0.999), k.float(0.001));
+    let (a, b) = (k.vector(VectorOp::Copy(a)), k.vector(VectorOp::Copy(b)));
+    let (begin, end) = (k.begin(), k.end());
+    k.for_(begin, end, 1, |k, _| k.unroll(chains as u32, |k, i| k.accumulate(acc, &[i.into()], a.clone(), b.clone())));
+    k.unroll(chains as u32, |k, i| {
+        let value = k.get(acc, &[Index::from(i)]);
+        k.store(y, i * (i64::from(target.lanes) * 4), value);
+    });
+    k.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_level_of_this_machine_has_a_peak() {
+        let mut measured = 0;
+        for level in Level::ALL.into_iter().filter(|level| level.available()) {
+            let peak = Peak::new(level).unwrap().measure(1);
+            assert!(peak > 1e8 && peak < 1e13, "{level}: {peak} operations per second");
+            measured += 1;
+        }
+        assert!(measured > 0);
+    }
+}
