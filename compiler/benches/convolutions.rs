@@ -10,7 +10,7 @@ use brolga_compiler::ir::*;
 use brolga_compiler::pass::PassOptions;
 use brolga_runtime::{DType, Instance, Pool, RunOptions, Tensor};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 type Failure = Box<dyn std::error::Error>;
 
