@@ -128,6 +128,14 @@ fn dumps_repeat_byte_for_byte() {
 }
 
 #[test]
+fn the_snapshot_of_the_example_is_current() {
+    let path = "../examples/snapshot/tests/snapshots/model__optimised_graph.snap";
+    let snapshot = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap();
+    let (_, kept) = snapshot.split_once("\n---\n").unwrap();
+    assert_eq!(kept.trim_end(), text(["dump", &model()]).trim_end());
+}
+
+#[test]
 #[cfg(target_arch = "x86_64")]
 fn kernels_print_in_cranelifts_form() {
     let out = text(["dump", &model(), "--emit", "clif", "--cpu", "x86-64"]);

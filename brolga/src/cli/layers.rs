@@ -31,7 +31,7 @@ struct Layer {
     share_of_peak: f64,
 }
 
-/// Median time of every step, and the machine's peak before and after.
+/// Median time of every step, and the better of the peaks before and after.
 pub fn measure(instance: &Instance, runs: &mut Runs<'_>, threads: usize, seconds: f64) -> Result<Layers, Stop> {
     let program = instance.program();
     let peak = Peak::new(program.level).map_err(|error| brolga::Error::from(CompileError::from(error)))?;
@@ -49,7 +49,7 @@ pub fn measure(instance: &Instance, runs: &mut Runs<'_>, threads: usize, seconds
             times.push(time);
         }
     }
-    let peak = (before + peak.measure(workers)) / 2.0;
+    let peak = before.max(peak.measure(workers));
     let medians: Vec<Duration> = times.iter_mut().map(|times| median(times)).collect();
     let total: Duration = medians.iter().sum();
     let layer = |(step, time): (usize, &Duration)| {
