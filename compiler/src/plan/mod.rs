@@ -5,8 +5,10 @@
 
 pub mod arena;
 pub mod check;
+pub mod order;
 pub mod place;
 
 pub use arena::assign;
 pub use check::{PlanFault, check};
+pub use order::order;
 pub use place::{Buffer, Home, Place, Placement, place};

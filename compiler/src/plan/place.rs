@@ -81,7 +81,7 @@ pub fn slice_start(graph: &Graph, node: &Node) -> Option<usize> {
 
 /// Decides places for a laid-out graph.
 pub fn place(graph: &Graph) -> Result<Placement, UnknownSize> {
-    let order = graph.topological();
+    let order = super::order(graph);
     let mut placer = Placer {
         graph,
         step: HashMap::new(),
