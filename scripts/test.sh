@@ -10,4 +10,4 @@ cargo build --locked -p brolga
 run='target/debug/brolga run {model} --inputs {inputs} --outputs {outputs} --threads {threads}'
 "$python" scripts/conformance_light.py --run "$run"
 "$python" scripts/zoo_check.py --run "$run"
-cargo test --locked --workspace
+BROLGA_LARGE_TESTS=1 cargo test --locked --workspace

@@ -72,6 +72,7 @@ impl Error {
         match self {
             Error::Read(e) => of_class(e.class()),
             Error::Import(e) => of_class(e.class()),
+            Error::Shape(e) if e.too_large => ErrorKind::Budget,
             Error::Shape(_) => ErrorKind::InvalidModel,
             Error::Pass(e) | Error::Compile(CompileError::Pass(e)) if e.is_budget() => ErrorKind::Budget,
             Error::Compile(CompileError::Unsupported(_)) => ErrorKind::Unsupported,

@@ -81,12 +81,13 @@ impl ImportError {
 pub(crate) enum NodeError {
     Invalid(String),
     Unsupported(String),
+    Budget(String),
     Proto(ProtoError),
 }
 
 impl From<InferError> for NodeError {
     fn from(e: InferError) -> Self {
-        NodeError::Invalid(e.what)
+        if e.too_large { NodeError::Budget(e.what) } else { NodeError::Invalid(e.what) }
     }
 }
 

@@ -135,13 +135,14 @@ impl<'a> Importer<'a> {
 
     fn node(&mut self, node: &FlatNode<'a>, flat: &Flat<'a>) -> Result<(), ImportError> {
         let opset = node.opset.unwrap_or(0);
-        let about =
-            |what: String| ImportError::Invalid(format!("node {:?} ({}, opset {opset}): {what}", node.name, node.op));
+        let named = |what: String| format!("node {:?} ({}, opset {opset}): {what}", node.name, node.op);
+        let about = |what: String| ImportError::Invalid(named(what));
         let results = match self.results(node, flat) {
             Ok(Some(results)) => results,
             // A node after one that is not supported: only its own operator can be judged.
             Ok(None) => vec![],
             Err(NodeError::Invalid(what)) => return Err(about(what)),
+            Err(NodeError::Budget(what)) => return Err(ImportError::Budget(named(what))),
             Err(NodeError::Proto(e)) => return Err(e.into()),
             Err(NodeError::Unsupported(reason)) => {
                 self.report.unsupported.push(UnsupportedNode {
@@ -216,6 +217,7 @@ impl<'a> Importer<'a> {
             match self.value(name, flat) {
                 Ok(Some(id)) => self.graph.add_output(&port.name, id),
                 Ok(None) => {}
+                Err(NodeError::Budget(what)) => return Err(ImportError::Budget(format!("graph output: {what}"))),
                 Err(NodeError::Proto(e)) => return Err(e.into()),
                 Err(NodeError::Invalid(what)) => return Err(ImportError::Invalid(format!("graph output: {what}"))),
                 Err(NodeError::Unsupported(what)) => return Err(ImportError::UnsupportedModel(what)),

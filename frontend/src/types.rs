@@ -77,6 +77,7 @@ pub(crate) fn input_type(port: &ValueInfoProto) -> Result<Type, ImportError> {
     let about = |e: NodeError| match e {
         NodeError::Invalid(what) => ImportError::Invalid(format!("input {name:?}: {what}")),
         NodeError::Unsupported(what) => ImportError::UnsupportedModel(format!("input {name:?}: {what}")),
+        NodeError::Budget(what) => ImportError::Budget(format!("input {name:?}: {what}")),
         NodeError::Proto(e) => ImportError::Proto(e),
     };
     let Some(shape) = &tensor.shape else {

@@ -30,6 +30,8 @@ pub struct InferError {
     pub node: String,
     /// What is wrong and what would be accepted.
     pub what: String,
+    /// Whether a result is too large although the inputs of the graph are not.
+    pub too_large: bool,
 }
 
 /// Type of a result and, for small integer tensors, its elements.
@@ -104,7 +106,7 @@ pub fn infer(
     results: usize,
     node: &str,
 ) -> Result<Vec<Inferred>, InferError> {
-    let error = |what: String| InferError { node: node.into(), what };
+    let error = |what: String| InferError { node: node.into(), what, too_large: false };
     let mut values = Vec::with_capacity(inputs.len());
     for id in inputs {
         values.push(graph.try_value(*id).ok_or_else(|| error(format!("there is no value {id}")))?);
@@ -113,7 +115,11 @@ pub fn infer(
     arity::check(op, inputs.len(), results).map_err(error)?;
     let mut found = rule(op, &operands).map_err(error)?;
     for (ty, content) in &mut found {
-        dims::check_size(ty).map_err(error)?;
+        dims::check_size(ty).map_err(|what| {
+            let too_large =
+                operands.values.iter().all(|v| !matches!(v.origin, Origin::Input) || dims::check_size(&v.ty).is_ok());
+            InferError { node: node.into(), what, too_large }
+        })?;
         let count = ty.elements();
         if content.as_ref().is_some_and(|c| Some(c.len()) != count || c.len() > content::MAX_CONTENT) {
             *content = None;
@@ -189,7 +195,7 @@ impl Graph {
         let mut graph = self.clone();
         for id in self.inputs() {
             let ty = self.ty(*id).bind(values);
-            let error = |what| InferError { node: self.value(*id).name.clone(), what };
+            let error = |what| InferError { node: self.value(*id).name.clone(), what, too_large: false };
             dims::check_size(&ty).map_err(error)?;
             graph.set_type(*id, ty);
         }
