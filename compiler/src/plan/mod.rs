@@ -10,5 +10,4 @@ pub mod place;
 
 pub use arena::assign;
 pub use check::{PlanFault, check};
-pub use order::order;
 pub use place::{Buffer, Home, Place, Placement, place};

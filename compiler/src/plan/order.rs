@@ -1,16 +1,16 @@
-//! The order of execution: a few topological orders, the one with the smallest sum of live values kept.
+//! Orders of execution to choose from; the placement with the smallest sum of live buffers wins.
 //!
 //! A branch that begins early and is needed late (the shortcut of a residual block) keeps its result alive for nothing; taking
 //! such nodes as late as possible often costs less. Which is better depends on the sizes, so both are measured.
 
-use crate::ir::{Graph, NodeId, Origin, ValueId};
+use crate::ir::{Graph, NodeId};
 use std::collections::{BTreeSet, HashMap};
 
-/// The best of the orders tried; the graph's own topological order where they tie.
-pub fn order(graph: &Graph) -> Vec<NodeId> {
+/// The graph's own topological order, and the one that takes every node late, where they differ.
+pub fn candidates(graph: &Graph) -> Vec<Vec<NodeId>> {
     let early = graph.topological();
     let late = late(graph, early.len());
-    if late.len() == early.len() && peak(graph, &late) < peak(graph, &early) { late } else { early }
+    if late.len() == early.len() && late != early { vec![early, late] } else { vec![early] }
 }
 
 /// Every node as late as its readers allow; of two that could come last, the one with the larger number does.
@@ -41,31 +41,6 @@ fn late(graph: &Graph, count: usize) -> Vec<NodeId> {
     order
 }
 
-/// Largest sum of the bytes of computed values that are alive at one step.
-fn peak(graph: &Graph, order: &[NodeId]) -> usize {
-    let mut last: HashMap<ValueId, usize> = HashMap::new();
-    for (step, id) in order.iter().enumerate() {
-        for v in graph.node(*id).inputs.iter().chain(&graph.node(*id).outputs) {
-            last.insert(*v, step);
-        }
-    }
-    let mut ending: HashMap<usize, Vec<ValueId>> = HashMap::new();
-    for (value, step) in &last {
-        ending.entry(*step).or_default().push(*value);
-    }
-    let bytes = |v: &ValueId| match graph.value(*v).origin {
-        Origin::Node(..) => graph.ty(*v).stored_bytes().unwrap_or(0),
-        _ => 0,
-    };
-    let (mut live, mut most) = (0usize, 0usize);
-    for (step, id) in order.iter().enumerate() {
-        live += graph.node(*id).outputs.iter().map(bytes).sum::<usize>();
-        most = most.max(live);
-        live -= ending.get(&step).into_iter().flatten().map(bytes).sum::<usize>();
-    }
-    most
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -87,7 +62,7 @@ mod tests {
         joined = vec![shortcut, all.expect("typed")[0]];
         let y = g.add_node(Op::Concat { axis: 1 }, &joined, 1, "join").expect("typed")[0];
         g.add_output("y", y);
-        let order = order(&g);
+        let order = crate::plan::place(&g).expect("placed").order;
         let at = |v| order.iter().position(|id| g.node(*id).outputs[0] == v);
         assert_eq!(order.len(), 5);
         assert!(at(shortcut) > at(wide), "{order:?}");

@@ -4,6 +4,7 @@
 //! slice of whole channel blocks, a part of a concatenation (its producer writes straight into the whole), a result that may
 //! overwrite an operand which nobody reads afterwards.
 
+use super::arena::{Span, lower_bound};
 use crate::ir::{Dim, Graph, Ints, Layout, Node, NodeId, Op, Origin, ValueId};
 use crate::kernel::View;
 use std::collections::{HashMap, HashSet};
@@ -79,9 +80,30 @@ pub fn slice_start(graph: &Graph, node: &Node) -> Option<usize> {
     usize::try_from(start.clamp(0, channels)).ok()
 }
 
-/// Decides places for a laid-out graph.
+/// Decides places for a laid-out graph, in the order of execution that needs the least memory.
 pub fn place(graph: &Graph) -> Result<Placement, UnknownSize> {
-    let order = super::order(graph);
+    let mut best: Option<(usize, Placement)> = None;
+    for order in super::order::candidates(graph) {
+        let placement = place_in_order(graph, order)?;
+        let bound = placement.lower_bound();
+        if best.as_ref().is_none_or(|(least, _)| bound < *least) {
+            best = Some((bound, placement));
+        }
+    }
+    Ok(best.map(|(_, placement)| placement).unwrap_or_default())
+}
+
+impl Placement {
+    /// Largest sum of the arena's buffers alive at one step.
+    fn lower_bound(&self) -> usize {
+        let in_arena = |b: &&Buffer| b.home == Home::Arena && b.live.0 != usize::MAX;
+        let spans: Vec<Span> =
+            self.buffers.iter().filter(in_arena).map(|b| Span { bytes: b.bytes, live: b.live }).collect();
+        lower_bound(&spans)
+    }
+}
+
+fn place_in_order(graph: &Graph, order: Vec<NodeId>) -> Result<Placement, UnknownSize> {
     let mut placer = Placer {
         graph,
         step: HashMap::new(),
