@@ -61,10 +61,11 @@ mod tests {
             g.add_node(Op::Reduce { kind: crate::ir::ReduceKind::Sum, axes: vec![1], keep: true }, &[wide], 1, "sum");
         joined = vec![shortcut, all.expect("typed")[0]];
         let y = g.add_node(Op::Concat { axis: 1 }, &joined, 1, "join").expect("typed")[0];
+        let y = g.add_node(Op::Unary(UnaryOp::Relu), &[y], 1, "last").expect("typed")[0];
         g.add_output("y", y);
         let order = crate::plan::place(&g).expect("placed").order;
         let at = |v| order.iter().position(|id| g.node(*id).outputs[0] == v);
-        assert_eq!(order.len(), 5);
+        assert_eq!(order.len(), 6);
         assert!(at(shortcut) > at(wide), "{order:?}");
     }
 }
