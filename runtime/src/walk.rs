@@ -178,12 +178,17 @@ impl<'a> Walk<'a> {
                 }
                 Ok(())
             }
-            Call::Library { call, inputs, outputs } if team.worker == 0 => self.library(call, inputs, outputs),
+            Call::Library { call, inputs, outputs } if team.worker == 0 => self.run_library(call, inputs, outputs),
             Call::Library { .. } => Ok(()),
         }
     }
 
-    fn library(&self, call: &library::Call, inputs: &[TensorRegion], outputs: &[TensorRegion]) -> Result<(), String> {
+    fn run_library(
+        &self,
+        call: &library::Call,
+        inputs: &[TensorRegion],
+        outputs: &[TensorRegion],
+    ) -> Result<(), String> {
         let size = |tensor: &TensorRegion| tensor.shape.iter().product::<usize>() * tensor.dtype.bytes();
         let read = |tensor: &'_ TensorRegion| {
             // SAFETY: `Program::check` has seen that the range is inside its memory, aligned, and apart from what is written; no
