@@ -7,8 +7,9 @@
 
 use std::time::{Duration, Instant};
 
+use brolga_compiler::codegen::peak::Peak;
 use brolga_compiler::codegen::{Code, CodegenError, JitCode, Level, LevelTarget, disassemble, wide};
-use brolga_compiler::tile::{Access, Builder, FloatUn, Index, Kernel, Lane, VectorOp};
+use brolga_compiler::tile::{Access, Builder, Index, Kernel, Lane, VectorOp};
 
 /// A cache line, so that no vector straddles two.
 #[derive(Clone, Copy)]
@@ -58,28 +59,6 @@ fn tile(level: Level, rows: u32) -> Kernel {
     k.finish()
 }
 
-/// Independent chains of multiply-adds that never leave the registers; item = 64 in each of 12 chains.
-fn peak(level: Level) -> Kernel {
-    let mut k = Builder::new("peak-f32", level.target());
-    let (chains, repeat) = (12, 64);
-    let output = k.base("output", Access::Write);
-    let (begin, end) = (k.begin(), k.end());
-    let acc = k.reg(Lane::F32, &[chains]);
-    let half = k.float(0.5);
-    k.unroll(chains, |k, i| k.set(acc, &[i.into()], VectorOp::Copy(half.clone())));
-    let factor = k.unary(FloatUn::Sqrt, half);
-    k.for_(begin, end, 1, |k, _| {
-        k.unroll(repeat, |k, _| {
-            k.unroll(chains, |k, i| k.accumulate(acc, &[i.into()], factor.clone(), factor.clone()));
-        });
-    });
-    k.unroll(chains, |k, i| {
-        let sum = k.get(acc, &[i.into()]);
-        k.store(output, 0, sum);
-    });
-    k.finish()
-}
-
 /// The best time of one item over about half a second.
 fn time(code: Code, level: Level, bases: &[*mut u8], items: i64) -> Result<f64, CodegenError> {
     let loaded = JitCode::new(level, &[code])?;
@@ -105,8 +84,7 @@ fn main() -> Result<(), CodegenError> {
             continue;
         }
         let lanes = f64::from(level.target().lanes);
-        let code = wide::lower(&peak(level), level)?;
-        let most = 2.0 * lanes * 12.0 * 64.0 / time(code, level, &bases[2..], 2_000)? / 1e9;
+        let most = Peak::new(level)?.measure(1) / 1e9;
         println!("{level}: peak {most:.1} GFLOP/s");
         for rows in tiles {
             let kernel = tile(level, *rows);
