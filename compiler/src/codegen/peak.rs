@@ -5,12 +5,12 @@ use super::{CodegenError, JitCode, Level, LevelTarget, emit_code};
 use crate::tile::{Access, Builder, FloatUn, Index, Kernel, Lane, VectorOp};
 use std::time::{Duration, Instant};
 
-/// Rounds of one timing: a fraction of a millisecond to a few.
+/// Rounds of one timing: a few milliseconds.
 const ROUNDS: i64 = 50_000;
 /// Copies of the multiply-adds in a round, so that the loop around them costs nothing.
 const REPEAT: u32 = 8;
-/// Timings, of which the best counts.
-const TIMINGS: usize = 7;
+/// Timings, of which the median counts, as it does for what is held against the peak.
+const TIMINGS: usize = 15;
 
 /// A kernel that does nothing but multiply and add.
 pub struct Peak {
@@ -32,7 +32,7 @@ impl Peak {
         Ok(Peak { code, flops: 2.0 * f64::from(REPEAT) * chains as f64 * f64::from(target.lanes), stored })
     }
 
-    /// Operations per second of this many threads at once, the best of a few short runs.
+    /// Operations per second of this many threads at once, the median of a few short runs.
     pub fn measure(&self, threads: usize) -> f64 {
         std::thread::scope(|scope| {
             let others: Vec<_> = (1..threads).map(|_| scope.spawn(|| self.one_thread())).collect();
@@ -45,16 +45,18 @@ impl Peak {
         let mut out = vec![0u8; self.stored];
         let bases = [out.as_mut_ptr()];
         let Some(entry) = self.code.entries().first() else { return 0.0 };
-        let mut best = Duration::MAX;
+        let mut times = Vec::with_capacity(TIMINGS);
         for _ in 0..TIMINGS {
             let start = Instant::now();
             // SAFETY: the kernel stores `stored` bytes through its only base, takes no arguments and reads nothing.
             let code = unsafe { entry(bases.as_ptr(), std::ptr::null(), 0, ROUNDS) };
             if code == 0 {
-                best = best.min(start.elapsed());
+                times.push(start.elapsed());
             }
         }
-        self.flops * ROUNDS as f64 / best.as_secs_f64()
+        times.sort();
+        let median = times.get(times.len() / 2).map_or(f64::INFINITY, Duration::as_secs_f64);
+        self.flops * ROUNDS as f64 / median
     }
 }
 
