@@ -27,5 +27,5 @@ pub use program::{ByteOwner, Call, Functions, KernelFn, Memory, Port, Program, R
 pub use store::{StoreError, Tables};
 pub use tensor::{AlignedBytes, Element, Tensor, TensorError, element_count};
 pub use threads::default_threads;
-pub use value::Value;
+pub use value::{Operand, Strings, Value};
 pub use view::{TensorView, TensorViewMut};

@@ -38,7 +38,7 @@ impl std::ops::DerefMut for AlignedBytes {
 }
 
 /// Why a tensor could not be made or read.
-#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
 pub enum TensorError {
     /// The product of the dimensions does not fit, or the memory cannot be had.
     #[error("a tensor of shape {shape:?} and type {dtype} is too large")]

@@ -3,7 +3,7 @@
 use crate::{DType, Element, Tensor, TensorError, element_count};
 
 /// A tensor to read.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub struct TensorView<'a> {
     /// Element type.
     pub dtype: DType,

@@ -5,6 +5,7 @@
 
 mod call;
 mod elementwise;
+pub mod function;
 mod index;
 mod movement;
 mod op;
@@ -13,6 +14,7 @@ mod scalar;
 mod walk;
 
 pub use call::{Call, ParseCallError};
+pub use function::{Attribute, Function};
 pub use elementwise::{binary, cast, select, unary};
 pub use index::{gather, gather_elements, gather_nd, one_hot, scatter_elements, scatter_nd};
 pub use movement::{
@@ -22,7 +24,7 @@ pub use op::{BinaryOp, PadMode, ReduceKind, ScatterKind, UnaryOp};
 pub use reduce::{arg_reduce, cum_sum, reduce, top_k};
 pub use scalar::erf;
 
-use crate::{DType, TensorView, TensorViewMut};
+use crate::{DType, TensorError, TensorView, TensorViewMut};
 
 /// Why a library call could not be made.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -60,6 +62,12 @@ pub enum LibraryError {
     /// Integers divided by zero.
     #[error("integer division by zero")]
     DivisionByZero,
+    /// A tensor that cannot be made or read.
+    #[error(transparent)]
+    Tensor(#[from] TensorError),
+    /// Data that the operation refuses.
+    #[error("{0}")]
+    Data(String),
 }
 
 pub(crate) fn expect(holds: bool, accepted: &'static str) -> Result<(), LibraryError> {
