@@ -3,6 +3,7 @@
 use crate::error::{NodeError, invalid};
 use brolga_proto::attribute_proto::AttributeType;
 use brolga_proto::{AttributeProto, TensorProto};
+use brolga_runtime::library::Attribute;
 
 /// Attributes of a node, references to attributes of an enclosing function already resolved.
 #[derive(Clone, Debug, Default)]
@@ -13,6 +14,26 @@ pub(crate) struct Attributes<'a> {
 impl<'a> Attributes<'a> {
     pub(crate) fn push(&mut self, name: &'a str, attribute: &'a AttributeProto) {
         self.entries.push((name, attribute));
+    }
+
+    /// The attribute as one of a library function; `None` for tensors, graphs and types.
+    pub(crate) fn value(&self, name: &str) -> Result<Option<Attribute>, NodeError> {
+        let Some(attribute) = self.get(name) else { return Ok(None) };
+        let text = |bytes: &[u8]| match std::str::from_utf8(bytes) {
+            Ok(text) => Ok(text.to_owned()),
+            Err(_) => invalid(format!("attribute {name:?} is not UTF-8 text")),
+        };
+        Ok(Some(match AttributeType::try_from(attribute.r#type) {
+            Ok(AttributeType::Int) => Attribute::Int(attribute.i),
+            Ok(AttributeType::Float) => Attribute::Float(attribute.f),
+            Ok(AttributeType::String) => Attribute::Text(text(&attribute.s)?),
+            Ok(AttributeType::Ints) => Attribute::Ints(attribute.ints.clone()),
+            Ok(AttributeType::Floats) => Attribute::Floats(attribute.floats.clone()),
+            Ok(AttributeType::Strings) => {
+                Attribute::Texts(attribute.strings.iter().map(|s| text(s)).collect::<Result<_, _>>()?)
+            }
+            _ => return Ok(None),
+        }))
     }
 
     /// The attribute as it is.

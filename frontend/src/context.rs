@@ -5,7 +5,9 @@ use crate::flatten::FlatNode;
 use brolga_compiler::ir::eval::eval_op;
 use brolga_compiler::ir::{BinaryOp, Dim, Graph, Ints, Op, Origin, Type, UnaryOp, ValueId, Weight};
 use brolga_proto::{Loaded, TensorProto};
+use brolga_runtime::library::Function;
 use brolga_runtime::{DType, Tensor};
+use std::cell::Cell;
 
 /// Values of the results of a node, in order.
 pub(crate) type Results = Result<Vec<ValueId>, NodeError>;
@@ -17,6 +19,33 @@ pub(crate) struct Context<'a, 'g> {
     pub node: &'g FlatNode<'a>,
     pub opset: i64,
     pub inputs: Vec<Option<ValueId>>,
+    pub symbols: &'g Symbols,
+}
+
+/// Makes names for extents that only a run can tell.
+#[derive(Default)]
+pub(crate) struct Symbols {
+    /// Before the number; no symbol of the model begins with it.
+    prefix: String,
+    made: Cell<u32>,
+}
+
+impl Symbols {
+    /// Names that differ from those of the model.
+    pub(crate) fn beside<'s>(taken: impl Iterator<Item = &'s str>) -> Symbols {
+        let mut prefix = "_".to_owned();
+        for name in taken {
+            while name.starts_with(&prefix) {
+                prefix.push('_');
+            }
+        }
+        Symbols { prefix, made: Cell::new(0) }
+    }
+    pub(crate) fn fresh(&self) -> Dim {
+        let number = self.made.get();
+        self.made.set(number.saturating_add(1));
+        Dim::symbol(format!("{}{number}", self.prefix))
+    }
 }
 
 /// Elements of constants that are read at import: shapes, axes, scales.
@@ -196,10 +225,13 @@ impl Context<'_, '_> {
         }
     }
     pub(crate) fn emit_many(&mut self, op: Op, inputs: &[ValueId], results: usize) -> Results {
-        let by_data = sized_by_data(&op);
-        let made = match self.graph.add_node(op, inputs, results, self.node.name.as_str()) {
-            Err(e) if by_data => return unsupported(e.what),
-            made => made?,
+        let deferred = if sized_by_data(&op) { deferred_results(self, &op, inputs) } else { None };
+        let name = self.node.name.as_str();
+        let made = match (self.graph.add_node(op.clone(), inputs, results, name), deferred) {
+            (Err(_), Some(types)) => {
+                self.graph.add_node(Op::Deferred { op: Box::new(op), results: types }, inputs, results, name)?
+            }
+            (made, _) => made?,
         };
         for id in &made {
             if !crate::types::fits(self.ty(*id)) {
@@ -207,6 +239,26 @@ impl Context<'_, '_> {
             }
         }
         Ok(made)
+    }
+    /// An extent that is known only when the operation has run.
+    pub(crate) fn fresh(&self) -> Dim {
+        self.symbols.fresh()
+    }
+    /// Adds a library function: operands as ONNX lists them, absent ones `None`, and the types of all its results.
+    pub(crate) fn function(&mut self, function: Function, operands: &[Option<ValueId>], results: Vec<Type>) -> Results {
+        let count = results.len();
+        let function = Function { operands: operands.iter().map(Option::is_some).collect(), ..function };
+        let operands: Vec<ValueId> = operands.iter().copied().flatten().collect();
+        self.emit_many(Op::Function { function, results }, &operands, count)
+    }
+    /// The function with those of the node's attributes that are there.
+    pub(crate) fn copy_attributes(&self, mut function: Function, names: &[&str]) -> Result<Function, NodeError> {
+        for name in names {
+            if let Some(value) = self.node.attributes.value(name)? {
+                function.attributes.insert((*name).to_owned(), value);
+            }
+        }
+        Ok(function)
     }
     pub(crate) fn unary(&mut self, op: UnaryOp, x: ValueId) -> Result<ValueId, NodeError> {
         self.emit(Op::Unary(op), &[x])
@@ -263,6 +315,56 @@ fn sized_by_data(op: &Op) -> bool {
         Op::Range | Op::OneHot { .. } => true,
         _ => false,
     }
+}
+
+/// Types of the results of an operation whose extents depend on data, unknown ones fresh; `None` when it has too few operands.
+fn deferred_results(cx: &Context<'_, '_>, op: &Op, inputs: &[ValueId]) -> Option<Vec<Type>> {
+    let all = |rank: usize| (0..rank).map(|_| cx.fresh()).collect::<Vec<_>>();
+    let x = || inputs.first().map(|x| cx.ty(*x).clone());
+    // As many extents as a list has elements.
+    let listed = |ints: &Ints| -> Option<Option<usize>> {
+        match ints {
+            Ints::Known(list) => Some(Some(list.len())),
+            Ints::Input(i) => {
+                let ty = cx.ty(*inputs.get(*i)?);
+                Some(ty.shape.first().map_or(Some(1), Dim::known).and_then(|n| usize::try_from(n).ok()))
+            }
+        }
+    };
+    let of_rank = |dtype: DType, rank: Option<usize>| match rank {
+        Some(rank) => vec![Type::new(dtype, all(rank))],
+        None => vec![Type::unranked(dtype)],
+    };
+    Some(match op {
+        Op::Reshape { shape, .. } => of_rank(x()?.dtype, listed(shape)?),
+        Op::Expand { shape } => {
+            let x = x()?;
+            of_rank(x.dtype, listed(shape)?.map(|n| n.max(x.rank())))
+        }
+        Op::ConstantOfShape { shape, dtype, .. } => of_rank(*dtype, listed(shape)?),
+        Op::Tile { .. } | Op::Pad { .. } | Op::Resize(_) => of_rank(x()?.dtype, Some(x()?.rank())),
+        Op::TopK { axis, .. } => {
+            let mut values = x()?;
+            *values.shape.get_mut(*axis)? = cx.fresh();
+            let positions = Type { dtype: DType::I64, ..values.clone() };
+            vec![values, positions]
+        }
+        Op::Slice { axes, .. } => {
+            let mut ty = x()?;
+            for axis in axes {
+                *ty.shape.get_mut(*axis)? = cx.fresh();
+            }
+            vec![ty]
+        }
+        Op::Range => of_rank(x()?.dtype, Some(1)),
+        Op::OneHot { axis } => {
+            let mut ty = x()?;
+            ty.dtype = cx.ty(*inputs.get(2)?).dtype;
+            ty.shape.insert((*axis).min(ty.rank()), cx.fresh());
+            vec![ty]
+        }
+        _ => return None,
+    })
 }
 
 /// Product of dimensions.

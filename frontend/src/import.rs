@@ -1,13 +1,14 @@
 //! The driver: inputs, constants, nodes in order, outputs.
 
-use crate::context::Context;
+use crate::context::{Context, Symbols};
 use crate::error::{ImportError, NodeError, Report, UnsupportedNode};
 use crate::flatten::{Flat, FlatNode, Name, flatten};
 use crate::registry::{MAX_OPSET, find, versions};
 use crate::sort::{given, sorted};
 use crate::types::{fits, input_type, weight};
 use brolga_compiler::ir::{Graph, ValueId, Weight};
-use brolga_proto::{GraphProto, Loaded, TensorProto};
+use brolga_proto::tensor_shape_proto::dimension;
+use brolga_proto::{GraphProto, Loaded, TensorProto, type_proto};
 use brolga_runtime::Tensor;
 use std::collections::HashMap;
 
@@ -44,6 +45,7 @@ struct Importer<'a> {
     graph: Graph,
     slots: Vec<Slot<'a>>,
     report: Report,
+    symbols: Symbols,
 }
 
 /// The model as a graph.
@@ -75,6 +77,7 @@ fn run(loaded: &Loaded, options: &Options) -> Result<(Graph, Report), ImportErro
         graph: Graph::new(&source.name),
         slots: vec![Slot::Nothing; flat.names.len()],
         report: Report::default(),
+        symbols: Symbols::beside(dimension_names(source)),
     };
     importer.ports(source, &flat, options)?;
     let defined = importer.slots.iter().enumerate().filter(|(_, s)| !matches!(s, Slot::Nothing)).map(|(n, _)| n);
@@ -85,6 +88,18 @@ fn run(loaded: &Loaded, options: &Options) -> Result<(Graph, Report), ImportErro
     importer.outputs(source, &flat)?;
     importer.graph.drop_unread_weights();
     Ok((importer.graph, importer.report))
+}
+
+/// Names of the dimensions of a graph's inputs.
+fn dimension_names(source: &GraphProto) -> impl Iterator<Item = &str> {
+    let tensors = source.input.iter().filter_map(|port| match port.r#type.as_ref()?.value.as_ref()? {
+        type_proto::Value::TensorType(tensor) => tensor.shape.as_ref(),
+        _ => None,
+    });
+    tensors.flat_map(|shape| &shape.dim).filter_map(|dim| match &dim.value {
+        Some(dimension::Value::DimParam(name)) => Some(name.as_str()),
+        _ => None,
+    })
 }
 
 impl<'a> Importer<'a> {
@@ -201,7 +216,8 @@ impl<'a> Importer<'a> {
                 },
             });
         }
-        let mut context = Context { loaded: self.loaded, graph: &mut self.graph, node, opset, inputs };
+        let symbols = &self.symbols;
+        let mut context = Context { loaded: self.loaded, graph: &mut self.graph, node, opset, inputs, symbols };
         (entry.import)(&mut context).map(Some)
     }
 

@@ -85,8 +85,7 @@ pub enum Call {
     /// Runs a function of the library on the first worker.
     Library {
         /// Which, with its attributes.
-        #[serde(with = "call_text")]
-        call: crate::library::Call,
+        call: crate::library::Routine,
         /// Operands.
         inputs: Vec<TensorRegion>,
         /// Results.
@@ -151,18 +150,4 @@ pub struct Program {
     pub weights: Arc<dyn ByteOwner>,
     /// Bytes of code, for reports.
     pub code_bytes: u64,
-}
-
-/// A library call is stored as its text.
-mod call_text {
-    use crate::library::Call;
-    use serde::{Deserialize, Deserializer, Serializer, de::Error};
-
-    pub(super) fn serialize<S: Serializer>(call: &Call, to: S) -> Result<S::Ok, S::Error> {
-        to.collect_str(call)
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Call, D::Error> {
-        String::deserialize(from)?.parse().map_err(D::Error::custom)
-    }
 }

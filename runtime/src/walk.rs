@@ -185,7 +185,7 @@ impl<'a> Walk<'a> {
 
     fn run_library(
         &self,
-        call: &library::Call,
+        call: &library::Routine,
         inputs: &[TensorRegion],
         outputs: &[TensorRegion],
     ) -> Result<(), String> {

@@ -4,7 +4,7 @@ use super::*;
 use brolga_compiler::codegen::{Code, Freestanding, LevelTarget, emit_code};
 use brolga_compiler::tile::{Access, Builder};
 use brolga_runner::{read_npz, write_npz};
-use brolga_runtime::{Call, DType, Memory, Port, Region, Space, Step, Tables, Tensor};
+use brolga_runtime::{Call, DType, Memory, Port, Region, Space, Step, Tables, Tensor, library};
 use std::process::{Command, Output};
 
 const WEIGHTS: u64 = 32;
@@ -249,7 +249,8 @@ fn freestanding_objects_and_libraries_run_from_c() {
 fn a_library_call_cannot_be_freestanding() {
     let level = Level::host().unwrap();
     let tables = tables(level, 16);
-    let call = Call::Library { call: brolga_runtime::library::Call::Range, inputs: Vec::new(), outputs: Vec::new() };
+    let call = library::Routine::Call(library::Call::Range);
+    let call = Call::Library { call, inputs: Vec::new(), outputs: Vec::new() };
     let steps = [Step { kernel: "range".into(), node: "n7".into(), flops: 0, calls: vec![call] }];
     let (inputs, outputs, memory) = (&tables.inputs[..], &tables.outputs[..], tables.memory);
     let program = Freestanding { name: "m", inputs, outputs, steps: &steps, memory, codes: &[], weights: &[] };

@@ -8,6 +8,7 @@ use crate::kernel::{self, KernelCall, LowerContext, Lowered, Operand, View};
 use crate::plan::arena::{Span, lower_bound};
 use crate::plan::{self, Home, Placement};
 use crate::tile::{Kernel, Target};
+use brolga_runtime::library::Routine;
 use brolga_runtime::{Call, Memory, Region, Space, Step, TensorRegion};
 use std::collections::HashMap;
 
@@ -23,7 +24,7 @@ pub(super) struct Schedule {
 /// How a node is done.
 enum Work {
     Kernels(Lowered),
-    Library(brolga_runtime::library::Call, Vec<ValueId>),
+    Library(Routine, Vec<ValueId>),
 }
 
 /// Lowers every node, assigns the arena and resolves operands.

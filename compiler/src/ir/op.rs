@@ -3,8 +3,10 @@
 //!
 //! Integer attributes that ONNX passes as tensors are [`Ints`]: either known (possibly symbolic) or still an input.
 
-use super::ty::{Dim, Halo};
+use super::graph::Graph;
+use super::ty::{Dim, Halo, Type};
 use brolga_runtime::DType;
+use brolga_runtime::library::Function;
 pub use brolga_runtime::library::{BinaryOp, PadMode, ReduceKind, ScatterKind, UnaryOp};
 
 /// A list of integers: known, or the content of an input.
@@ -138,6 +140,38 @@ pub struct ResizeAttrs {
     pub roi: Option<(Vec<f32>, Vec<f32>)>,
     /// Low-pass filter when shrinking.
     pub antialias: bool,
+}
+
+/// The body of a control-flow operation: a graph whose inputs are the operation's operands, those it captures from around
+/// it last. Names of symbols mean the same inside as outside.
+#[derive(Clone, Debug)]
+pub struct Body(pub std::sync::Arc<Graph>);
+
+impl Body {
+    /// A body.
+    pub fn new(graph: Graph) -> Body {
+        Body(std::sync::Arc::new(graph))
+    }
+}
+impl std::ops::Deref for Body {
+    type Target = Graph;
+    fn deref(&self) -> &Graph {
+        &self.0
+    }
+}
+impl PartialEq for Body {
+    fn eq(&self, other: &Body) -> bool {
+        std::sync::Arc::ptr_eq(&self.0, &other.0) || self.to_text() == other.to_text()
+    }
+}
+
+/// How Scan walks over one of its operands or results.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ScanAxis {
+    /// Dimension of the whole tensor.
+    pub axis: usize,
+    /// From the end.
+    pub reverse: bool,
 }
 
 /// An operation. Inputs are listed in brackets; `..` marks the operands that a fused [`Expression`] reads after its input 0.
@@ -407,6 +441,56 @@ pub enum Op {
         /// Where the new dimension goes.
         axis: usize,
     },
+    /// Operands as the function says: an operation that is only ever a library function. The importer knows its results'
+    /// types; extents that only a run can tell are fresh symbols.
+    Function {
+        /// Which, with its attributes.
+        function: Function,
+        /// Types of the results.
+        results: Vec<Type>,
+    },
+    /// Operands of the inner operation, whose results are as large as an operand says at run time; fresh symbols stand for
+    /// those extents.
+    Deferred {
+        /// The operation.
+        op: Box<Op>,
+        /// Types of the results.
+        results: Vec<Type>,
+    },
+    /// `[condition, captured..]`: ONNX If.
+    If {
+        /// Run when the condition holds.
+        then: Body,
+        /// Run when it does not.
+        otherwise: Body,
+        /// Types of the results.
+        results: Vec<Type>,
+    },
+    /// `[trip count?, condition?, carried.., captured..]`: ONNX Loop. The body takes the iteration's number, the condition, what
+    /// is carried, what is captured; it gives the condition, what is carried, and what is stacked.
+    Loop {
+        /// One iteration.
+        body: Body,
+        /// Whether there is a trip count.
+        trip: bool,
+        /// Whether there is a condition.
+        condition: bool,
+        /// Values carried from one iteration to the next.
+        carried: usize,
+        /// Types of the results.
+        results: Vec<Type>,
+    },
+    /// `[state.., scanned.., captured..]`: ONNX Scan (one sequence).
+    Scan {
+        /// One iteration.
+        body: Body,
+        /// How each scanned operand is walked.
+        inputs: Vec<ScanAxis>,
+        /// How each stacked result is built.
+        outputs: Vec<ScanAxis>,
+        /// Types of the results.
+        results: Vec<Type>,
+    },
     /// `[x]`: to another layout and halo of the same logical tensor; made by pick-layout only.
     Reorder {
         /// 0 for plain, else channels of a block.
@@ -414,4 +498,52 @@ pub enum Op {
         /// Zero padding around the planes of the result.
         halo: Halo,
     },
+}
+
+impl Op {
+    /// Types of the results of an operation that carries them.
+    pub fn stored_results(&self) -> Option<&[Type]> {
+        match self {
+            Op::Function { results, .. }
+            | Op::Deferred { results, .. }
+            | Op::If { results, .. }
+            | Op::Loop { results, .. }
+            | Op::Scan { results, .. } => Some(results),
+            _ => None,
+        }
+    }
+    /// The same, to change.
+    pub fn stored_results_mut(&mut self) -> Option<&mut Vec<Type>> {
+        match self {
+            Op::Function { results, .. }
+            | Op::Deferred { results, .. }
+            | Op::If { results, .. }
+            | Op::Loop { results, .. }
+            | Op::Scan { results, .. } => Some(results),
+            _ => None,
+        }
+    }
+    /// Bodies of a control-flow operation.
+    pub fn bodies(&self) -> Vec<&Body> {
+        match self {
+            Op::If { then, otherwise, .. } => vec![then, otherwise],
+            Op::Loop { body, .. } | Op::Scan { body, .. } => vec![body],
+            _ => vec![],
+        }
+    }
+    /// The same, to change.
+    pub fn bodies_mut(&mut self) -> Vec<&mut Body> {
+        match self {
+            Op::If { then, otherwise, .. } => vec![then, otherwise],
+            Op::Loop { body, .. } | Op::Scan { body, .. } => vec![body],
+            _ => vec![],
+        }
+    }
+    /// Whether equal operands give equal results, so that it may be folded or shared.
+    pub fn is_pure(&self) -> bool {
+        match self {
+            Op::Function { function, .. } => function.is_pure(),
+            _ => self.bodies().iter().all(|body| body.nodes().all(|node| node.op.is_pure())),
+        }
+    }
 }

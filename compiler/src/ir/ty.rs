@@ -231,9 +231,45 @@ pub enum Layout {
     },
 }
 
+/// What a value is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// A tensor whose rank is known.
+    #[default]
+    Tensor,
+    /// A tensor of a rank that is known at run time only; its shape is empty here.
+    Unranked,
+    /// A sequence of tensors of the element type.
+    Sequence,
+    /// A tensor that may be absent.
+    Optional,
+    /// A sequence that may be absent.
+    OptionalSequence,
+}
+
+impl Kind {
+    /// Name before the type in the text form; empty for tensors.
+    pub fn prefix(self) -> &'static str {
+        match self {
+            Kind::Tensor => "",
+            Kind::Unranked => "unranked",
+            Kind::Sequence => "sequence",
+            Kind::Optional => "optional",
+            Kind::OptionalSequence => "optional_sequence",
+        }
+    }
+    /// The kind whose prefix this is.
+    pub fn from_prefix(text: &str) -> Option<Kind> {
+        let all = [Kind::Unranked, Kind::Sequence, Kind::Optional, Kind::OptionalSequence];
+        all.into_iter().find(|kind| kind.prefix() == text)
+    }
+}
+
 /// Type of a value.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Type {
+    /// Whether it is a tensor or holds such.
+    pub kind: Kind,
     /// Element type.
     pub dtype: DType,
     /// Logical shape, whatever the layout: `[n, c, h, w]` for images.
@@ -245,7 +281,30 @@ pub struct Type {
 impl Type {
     /// A plain tensor.
     pub fn new(dtype: DType, shape: Vec<Dim>) -> Type {
-        Type { dtype, shape, layout: Layout::Plain }
+        Type { kind: Kind::Tensor, dtype, shape, layout: Layout::Plain }
+    }
+    /// A tensor of unknown rank.
+    pub fn unranked(dtype: DType) -> Type {
+        Type { kind: Kind::Unranked, ..Type::new(dtype, vec![]) }
+    }
+    /// A sequence of tensors of this type. Its extents are not kept: they may differ from element to element.
+    pub fn sequence(element: Type) -> Type {
+        Type { kind: Kind::Sequence, ..Type::new(element.dtype, vec![]) }
+    }
+    /// A value of this type (a tensor or a sequence) that may be absent.
+    pub fn optional(inner: Type) -> Type {
+        let sequence = matches!(inner.kind, Kind::Sequence | Kind::OptionalSequence);
+        Type { kind: if sequence { Kind::OptionalSequence } else { Kind::Optional }, ..inner }
+    }
+    /// Whether it is a tensor of numbers or booleans of known rank: what kernels work on.
+    pub fn is_plain_tensor(&self) -> bool {
+        self.kind == Kind::Tensor && self.dtype != DType::String
+    }
+    /// Names of the symbols of its extents.
+    pub fn symbols(&self) -> Vec<String> {
+        let mut names = Vec::new();
+        self.shape.iter().for_each(|d| d.symbols(&mut names));
+        names
     }
     /// A plain tensor of known shape.
     pub fn known(dtype: DType, shape: &[usize]) -> Type {
@@ -257,6 +316,9 @@ impl Type {
     }
     /// The shape as numbers, when all are known and none is negative.
     pub fn dims(&self) -> Option<Vec<usize>> {
+        if self.kind != Kind::Tensor {
+            return None;
+        }
         self.shape.iter().map(|d| d.known().and_then(|n| usize::try_from(n).ok())).collect()
     }
     /// Number of logical elements, when known and when it fits.
@@ -289,6 +351,9 @@ impl Type {
 
 impl fmt::Display for Type {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.kind != Kind::Tensor {
+            write!(f, "{} ", self.kind.prefix())?;
+        }
         write!(f, "{}[", self.dtype)?;
         for (i, d) in self.shape.iter().enumerate() {
             write!(f, "{}{d}", if i > 0 { ", " } else { "" })?;

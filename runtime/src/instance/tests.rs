@@ -85,7 +85,7 @@ fn program() -> Program {
         step(
             "transpose",
             vec![Call::Library {
-                call: library::Call::Transpose { perm: vec![1, 0] },
+                call: library::Routine::Call(library::Call::Transpose { perm: vec![1, 0] }),
                 inputs: vec![tensor(arena(1), &[10, 100])],
                 outputs: vec![tensor(arena(2), &[100, 10])],
             }],

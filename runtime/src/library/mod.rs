@@ -10,18 +10,20 @@ mod index;
 mod movement;
 mod op;
 mod reduce;
+mod routine;
 mod scalar;
 mod walk;
 
 pub use call::{Call, ParseCallError};
-pub use function::{Attribute, Function};
 pub use elementwise::{binary, cast, select, unary};
+pub use function::{Attribute, Function};
 pub use index::{gather, gather_elements, gather_nd, one_hot, scatter_elements, scatter_nd};
 pub use movement::{
     concat, copy, depth_to_space, expand, fill, integers, pad, range, slice, space_to_depth, tile, transpose, trilu,
 };
 pub use op::{BinaryOp, PadMode, ReduceKind, ScatterKind, UnaryOp};
 pub use reduce::{arg_reduce, cum_sum, reduce, top_k};
+pub use routine::Routine;
 pub use scalar::erf;
 
 use crate::{DType, TensorError, TensorView, TensorViewMut};

@@ -21,7 +21,7 @@ fn tables(steps: usize) -> Tables {
             },
             Call::Copy { from: region(Space::Arena, 0), to: region(Space::Output(0), 0), bytes: 64 },
             Call::Library {
-                call: library::Call::Transpose { perm: vec![1, 0] },
+                call: library::Routine::Call(library::Call::Transpose { perm: vec![1, 0] }),
                 inputs: vec![TensorRegion { region: region(Space::Weights, 0), dtype: DType::F32, shape: vec![4, 4] }],
                 outputs: vec![TensorRegion { region: region(Space::Arena, 64), dtype: DType::F32, shape: vec![4, 4] }],
             },

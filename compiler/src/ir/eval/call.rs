@@ -89,7 +89,12 @@ pub fn library_call(
         | Op::LpNorm { .. }
         | Op::Elementwise(_)
         | Op::Softmax { .. }
-        | Op::Resize(_) => None,
+        | Op::Resize(_)
+        | Op::Function { .. }
+        | Op::Deferred { .. }
+        | Op::If { .. }
+        | Op::Loop { .. }
+        | Op::Scan { .. } => None,
     }
     .filter(|_| !results.is_empty())
 }

@@ -5,21 +5,25 @@
 //! One file per family.
 
 mod call;
+mod control;
 mod conv;
 mod expression;
 mod matmul;
 mod norm;
 mod pool;
 mod resize;
+mod values;
 
 pub use call::{library_call, node_library_call};
 pub use resize::{ResizeTap, resize_taps};
+pub use values::{RunBody, Shared, bind_symbols, evaluate_values, run_node};
 
 use super::infer::InferError;
 use super::{Bindings, Dim, DimExpr, Graph, Ints, Node, Op, Origin, Type, ValueId};
 use brolga_runtime::library::LibraryError;
-use brolga_runtime::{DType, Tensor, TensorError};
+use brolga_runtime::{DType, Operand, Tensor, TensorError, Value};
 use std::collections::HashMap;
+use std::sync::Arc;
 
 /// No tensor of an evaluation may need more bytes than this.
 const MAX_BYTES: usize = 1 << 33;
@@ -74,6 +78,13 @@ impl From<TensorError> for EvalError {
 
 /// Outputs of a graph on these inputs, both in the graph's order. Symbols take the values that the inputs' shapes give them.
 pub fn evaluate(graph: &Graph, inputs: &[Tensor]) -> Result<Vec<Tensor>, EvalError> {
+    if graph.nodes().any(|node| node.op.stored_results().is_some()) {
+        let inputs: Vec<Shared> = inputs.iter().map(|t| Arc::new(Value::Tensor(t.clone()))).collect();
+        let results = evaluate_values(graph, &inputs)?;
+        let tensor = |value: &Shared| value.as_tensor().cloned();
+        let tensors: Option<Vec<Tensor>> = results.iter().map(tensor).collect();
+        return tensors.ok_or_else(|| EvalError::Op("an output is no tensor".into()));
+    }
     evaluate_with(graph, inputs, |_, _| {})
 }
 
@@ -195,6 +206,13 @@ pub fn eval_op(op: &Op, inputs: &[&Tensor], types: &[Type]) -> Result<Vec<Tensor
     let shapes: Vec<&[usize]> = inputs.iter().map(|t| t.shape()).collect();
     let ints = |i: usize| inputs.get(i).and_then(|t| call::integers(t));
     let results: Vec<&[usize]> = outputs.iter().map(Tensor::shape).collect();
+    if let Op::Function { function, .. } = op {
+        let given: Vec<Operand> = inputs.iter().map(|t| Operand::Tensor(t.view())).collect();
+        let made: Option<Vec<Tensor>> = function.run(&given)?.into_iter().map(Value::into_tensor).collect();
+        let mut made = made.ok_or_else(|| EvalError::Op("a result is no tensor".into()))?;
+        made.truncate(types.len());
+        return Ok(made);
+    }
     if let Some((call, operands)) = library_call(op, &shapes, &ints, &results) {
         let views: Vec<_> = operands.iter().map(|i| inputs[*i].view()).collect();
         let mut out: Vec<_> = outputs.iter_mut().map(Tensor::view_mut).collect();

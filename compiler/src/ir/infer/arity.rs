@@ -43,6 +43,16 @@ pub fn arity(op: &Op) -> (usize, Option<usize>, usize) {
             let (least, most, _) = lists(1, &[k]);
             (least, most, 2)
         }
+        Op::Function { function, results } => {
+            let given = function.operands.iter().filter(|given| **given).count();
+            (given, Some(given), results.len())
+        }
+        Op::Deferred { op, .. } => arity(op),
+        Op::If { results, .. } => (1, None, results.len()),
+        Op::Loop { trip, condition, carried, results, .. } => {
+            (usize::from(*trip) + usize::from(*condition) + carried, None, results.len())
+        }
+        Op::Scan { inputs, results, .. } => (inputs.len(), None, results.len()),
         _ => exact(1),
     }
 }

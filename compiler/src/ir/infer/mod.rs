@@ -19,7 +19,7 @@ pub use arity::arity;
 pub use content::weight_content;
 pub use window::{conv_pads, conv_transpose_pads};
 
-use super::{Bindings, Dim, Graph, Ints, Layout, NodeId, Op, Origin, Type, Value, ValueId, Weight};
+use super::{Bindings, Body, Dim, Graph, Ints, Kind, Layout, NodeId, Op, Origin, Type, Value, ValueId, Weight};
 use brolga_runtime::DType;
 
 /// Why a node has no type.
@@ -128,7 +128,26 @@ pub fn infer(
     Ok(found)
 }
 
+/// The types that an operation carries.
+fn stored(results: &[Type], wanted: usize) -> Rule {
+    if results.len() != wanted {
+        return Err(format!("{wanted} results; it has {}", results.len()));
+    }
+    Ok(results.iter().map(|ty| (ty.clone(), None)).collect())
+}
+
+/// Refuses operands that are no tensors of known rank, where only such are accepted.
+fn check_kinds(op: &Op, x: &Operands) -> Result<(), String> {
+    let any =
+        matches!(op, Op::Function { .. } | Op::Deferred { .. } | Op::If { .. } | Op::Loop { .. } | Op::Scan { .. });
+    match x.values.iter().position(|v| !any && (v.ty.kind != Kind::Tensor || v.ty.dtype == DType::String)) {
+        Some(i) => Err(format!("operand {i} is {}; a tensor of numbers of known rank is accepted", x.ty(i))),
+        None => Ok(()),
+    }
+}
+
 fn rule(op: &Op, x: &Operands) -> Rule {
+    check_kinds(op, x)?;
     match op {
         Op::Conv { window, group, bias, epilogue } => window::conv(x, window, *group, *bias, epilogue),
         Op::ConvTranspose { window, output_pad, group, bias, epilogue } => {
@@ -166,6 +185,11 @@ fn rule(op: &Op, x: &Operands) -> Rule {
         Op::ConstantOfShape { shape, dtype, value } => shape::constant_of_shape(x, shape, *dtype, *value),
         Op::Range => shape::range(x),
         Op::Reorder { lanes, halo } => shape::reorder(x, *lanes, *halo),
+        Op::Function { results, .. }
+        | Op::Deferred { results, .. }
+        | Op::If { results, .. }
+        | Op::Loop { results, .. }
+        | Op::Scan { results, .. } => stored(results, x.results),
         Op::Trilu { .. } => index::trilu(x),
         Op::Gather { axis } => index::gather(x, *axis),
         Op::GatherElements { axis } => index::gather_elements(x, *axis),
@@ -207,7 +231,12 @@ impl Graph {
 
     fn reinfer(&mut self, id: NodeId, values: &Bindings) -> Result<(), InferError> {
         let node = self.node(id).clone();
-        let op = bind_op(&node.op, values);
+        let mut op = bind_op(&node.op, values)?;
+        if let Op::Deferred { op: inner, .. } = &op
+            && infer(self, inner, &node.inputs, node.outputs.len(), &node.name).is_ok()
+        {
+            op = (**inner).clone();
+        }
         let found = infer(self, &op, &node.inputs, node.outputs.len(), &node.name)?;
         for (output, (mut ty, content)) in node.outputs.iter().zip(found) {
             let layout = self.ty(*output).layout;
@@ -223,14 +252,21 @@ impl Graph {
 }
 
 /// The same operation with the symbols of its attributes replaced.
-fn bind_op(op: &Op, values: &Bindings) -> Op {
+pub(super) fn bind_op(op: &Op, values: &Bindings) -> Result<Op, InferError> {
     let mut op = op.clone();
     let bind = |ints: &mut Ints| {
         if let Ints::Known(list) = ints {
             list.iter_mut().for_each(|d| *d = d.bind(values));
         }
     };
+    if let Some(results) = op.stored_results_mut() {
+        results.iter_mut().for_each(|ty| *ty = ty.bind(values));
+    }
+    for body in op.bodies_mut() {
+        *body = Body::new(body.bind(values)?);
+    }
     match &mut op {
+        Op::Deferred { op: inner, .. } => **inner = bind_op(inner, values)?,
         Op::Slice { starts, ends, .. } => {
             bind(starts);
             bind(ends);
@@ -244,7 +280,7 @@ fn bind_op(op: &Op, values: &Bindings) -> Op {
         Op::Resize(attrs) => bind(&mut attrs.sizes),
         _ => {}
     }
-    op
+    Ok(op)
 }
 
 #[cfg(test)]

@@ -1,8 +1,9 @@
 //! Attributes as the text form writes them, between operations and characters.
 
-use crate::ir::{Arg, BinaryOp, Dim, DimExpr, Expression, Ints, Step, UnaryOp, is_word};
+use crate::ir::{Arg, BinaryOp, Body, Dim, DimExpr, Expression, Ints, Step, UnaryOp, is_word};
+use brolga_runtime::library::Attribute;
 use std::cell::RefCell;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::str::FromStr;
 
@@ -23,6 +24,8 @@ pub(super) enum Attr {
     Step(u32),
     /// `clip(@0, lo = 0.0, hi = 6.0)`: a step of an expression.
     Call(String, Vec<Attr>, Vec<(String, Attr)>),
+    /// The body of a control-flow operation.
+    Graph(Body),
 }
 
 impl fmt::Display for Attr {
@@ -41,6 +44,7 @@ impl fmt::Display for Attr {
             Attr::Dim(dim) => write!(f, "{dim}"),
             Attr::Operand(i) => write!(f, "${i}"),
             Attr::Step(i) => write!(f, "@{i}"),
+            Attr::Graph(body) => f.write_str(body.to_text().trim_end().replace('\n', "\n  ").as_str()),
             Attr::Call(name, args, parameters) => {
                 write!(f, "{name}(")?;
                 join(f, args)?;
@@ -48,6 +52,18 @@ impl fmt::Display for Attr {
                 f.write_str(")")
             }
         }
+    }
+}
+
+/// An attribute of a library function.
+pub(super) fn attribute(value: &Attribute) -> Attr {
+    match value {
+        Attribute::Int(x) => number(x),
+        Attribute::Float(x) => number(x),
+        Attribute::Text(x) => text(x),
+        Attribute::Ints(list) => numbers(list),
+        Attribute::Floats(list) => numbers(list),
+        Attribute::Texts(list) => Attr::List(list.iter().map(|x| text(x)).collect()),
     }
 }
 
@@ -60,6 +76,10 @@ pub(super) fn numbers<T: fmt::Debug>(list: &[T]) -> Attr {
 }
 pub(super) fn word(text: &str) -> Attr {
     Attr::Word(text.to_string())
+}
+/// A text: a plain word, else quoted.
+pub(super) fn text(text: &str) -> Attr {
+    dim(&Dim::symbol(text))
 }
 fn dim(dim: &Dim) -> Attr {
     match dim {
@@ -103,6 +123,37 @@ impl Attr {
             Attr::Word(text) => Some(Dim::symbol(text)),
             Attr::Dim(dim) => Some(dim.clone()),
             _ => None,
+        }
+    }
+    /// The text that [`text`] writes.
+    fn text(&self) -> Option<String> {
+        match self {
+            Attr::Word(text) => Some(text.clone()),
+            Attr::Dim(Dim::Expr(e)) => match &**e {
+                DimExpr::Symbol(text) => Some(text.clone()),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+    /// Attribute of a library function: numbers with a point, an exponent or no digits are floats.
+    fn attribute(&self) -> Option<Attribute> {
+        let list = |list: &[Attr]| -> Option<Attribute> {
+            let all = list.iter().map(Attr::attribute).collect::<Option<Vec<_>>>()?;
+            match all.first() {
+                None => Some(Attribute::Ints(vec![])),
+                Some(Attribute::Text(_)) => list.iter().map(Attr::text).collect::<Option<_>>().map(Attribute::Texts),
+                Some(Attribute::Int(_)) => list.iter().map(Attr::parsed).collect::<Option<_>>().map(Attribute::Ints),
+                Some(_) => list.iter().map(Attr::parsed).collect::<Option<_>>().map(Attribute::Floats),
+            }
+        };
+        match self {
+            Attr::Number(text) => match text.parse() {
+                Ok(int) => Some(Attribute::Int(int)),
+                Err(_) => text.parse().ok().map(Attribute::Float),
+            },
+            Attr::List(items) => list(items),
+            _ => self.text().map(Attribute::Text),
         }
     }
     fn step(&self) -> Option<Step> {
@@ -178,6 +229,18 @@ impl Attrs {
             Attr::List(list) => list.iter().map(Attr::step).collect::<Option<_>>().map(|steps| Expression { steps }),
             _ => None,
         })
+    }
+    /// All but the key `operands`, as attributes of a library function.
+    pub(super) fn attributes(&self) -> Result<BTreeMap<String, Attribute>, String> {
+        let of = |(key, attr): &(String, Attr)| {
+            self.read.borrow_mut().insert(key.clone());
+            let value = attr.attribute().ok_or_else(|| format!("attribute {key} = {attr} is not of its kind"))?;
+            Ok((key.clone(), value))
+        };
+        self.list.iter().filter(|(key, _)| key != "operands").map(of).collect()
+    }
+    pub(super) fn body(&self, key: &str) -> Result<Body, String> {
+        self.get(key, None, |attr| if let Attr::Graph(body) = attr { Some(body.clone()) } else { None })
     }
     /// Refuses keys that nothing has read.
     pub(super) fn finish(&self) -> Result<(), String> {

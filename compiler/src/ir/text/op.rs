@@ -1,17 +1,19 @@
 //! Operations as name and attributes, and back. Attributes that have their usual value are left out.
 
-use super::attr::{Attr, Attrs, expression, ints, number, numbers, word};
+use super::attr::{Attr, Attrs, attribute, expression, ints, number, numbers, word};
 use crate::ir::*;
 use brolga_runtime::DType;
+use brolga_runtime::library::{Function, function};
+use std::borrow::Cow;
 
-type List = Vec<(&'static str, Attr)>;
+type List = Vec<(Cow<'static, str>, Attr)>;
 
 /// Collects attributes.
 #[derive(Default)]
 struct Out(List);
 impl Out {
     fn with(mut self, key: &'static str, attr: Attr) -> Out {
-        self.0.push((key, attr));
+        self.0.push((key.into(), attr));
         self
     }
     /// Only when the condition holds.
@@ -51,7 +53,7 @@ pub(super) fn describe(op: &Op) -> (&'static str, List) {
     let (name, out) = match op {
         Op::Unary(op) => {
             let (name, parameters) = op.parts();
-            return (name, parameters.into_iter().map(|(key, x)| (key, number(x))).collect());
+            return (name, parameters.into_iter().map(|(key, x)| (key.into(), number(x))).collect());
         }
         Op::Binary(op) => (op.name(), out),
         Op::Elementwise(e) => ("elementwise", out.with("steps", expression(e))),
@@ -90,9 +92,43 @@ pub(super) fn describe(op: &Op) -> (&'static str, List) {
         }
         Op::Pad { mode, pads } => ("pad", describe_pad(*mode).with("pads", ints(pads))),
         Op::Resize(attrs) => ("resize", describe_resize(attrs)),
+        Op::Function { function, .. } => return describe_function(function),
+        Op::Deferred { op, .. } => return describe(op),
+        Op::If { .. } | Op::Loop { .. } | Op::Scan { .. } => describe_control(op),
         _ => describe_heavy(op),
     };
     (name, out.0)
+}
+
+/// A library function: its own name and attributes, and which operands are given unless all are.
+fn describe_function(of: &Function) -> (&'static str, List) {
+    let mut list: List = Vec::new();
+    if of.operands.contains(&false) {
+        let given: Vec<u8> = of.operands.iter().map(|given| u8::from(*given)).collect();
+        list.push(("operands".into(), numbers(&given)));
+    }
+    list.extend(of.attributes.iter().map(|(key, value)| (Cow::Owned(key.clone()), attribute(value))));
+    (function::find(&of.name).map_or("function", |entry| entry.name), list)
+}
+
+fn describe_control(op: &Op) -> (&'static str, Out) {
+    let out = Out::default();
+    let body = |body: &Body| Attr::Graph(body.clone());
+    let walks = |list: &[ScanAxis]| numbers(&list.iter().map(|s| s.axis).collect::<Vec<_>>());
+    let reversed = |list: &[ScanAxis]| numbers(&list.iter().map(|s| u8::from(s.reverse)).collect::<Vec<_>>());
+    match op {
+        Op::If { then, otherwise, .. } => ("if", out.with("then", body(then)).with("otherwise", body(otherwise))),
+        Op::Loop { body: b, trip, condition, carried, .. } => {
+            let out = out.flag("trip", *trip).flag("condition", *condition).with("carried", number(carried));
+            ("loop", out.with("body", body(b)))
+        }
+        Op::Scan { body: b, inputs, outputs, .. } => {
+            let out = out.with("inputs", walks(inputs)).with("inputs_reversed", reversed(inputs));
+            let out = out.with("outputs", walks(outputs)).with("outputs_reversed", reversed(outputs));
+            ("scan", out.with("body", body(b)))
+        }
+        _ => unreachable_op(op),
+    }
 }
 
 /// Products, windows, normalisations and reductions.
@@ -207,8 +243,9 @@ fn describe_resize(attrs: &ResizeAttrs) -> Out {
     out.flag("antialias", attrs.antialias)
 }
 
-/// The operation of this name with these attributes.
-pub(super) fn build(name: &str, a: &Attrs) -> Result<Op, String> {
+/// The operation of this name with these attributes and `given` operands. Types of results that an operation carries are left
+/// out.
+pub(super) fn build(name: &str, a: &Attrs, given: usize) -> Result<Op, String> {
     if let Some(op) = BinaryOp::from_name(name) {
         return Ok(Op::Binary(op));
     }
@@ -259,7 +296,7 @@ pub(super) fn build(name: &str, a: &Attrs) -> Result<Op, String> {
         }
         "pad" => Op::Pad { mode: build_pad(a)?, pads: a.ints("pads")? },
         "resize" => Op::Resize(build_resize(a)?),
-        _ => return build_heavy(name, a),
+        _ => return build_heavy(name, a, given),
     })
 }
 
@@ -282,7 +319,7 @@ fn build_window(a: &Attrs) -> Result<Window, String> {
     })
 }
 
-fn build_heavy(name: &str, a: &Attrs) -> Result<Op, String> {
+fn build_heavy(name: &str, a: &Attrs, given: usize) -> Result<Op, String> {
     Ok(match name {
         "conv" => Op::Conv {
             window: build_window(a)?,
@@ -338,8 +375,38 @@ fn build_heavy(name: &str, a: &Attrs) -> Result<Op, String> {
             Op::TopK { axis, k, largest, sorted: a.flag("sorted")? }
         }
         "trilu" => Op::Trilu { upper: a.flag("upper")?, k: a.value("k")? },
+        "if" => Op::If { then: a.body("then")?, otherwise: a.body("otherwise")?, results: vec![] },
+        "loop" => Op::Loop {
+            body: a.body("body")?,
+            trip: a.flag("trip")?,
+            condition: a.flag("condition")?,
+            carried: a.value("carried")?,
+            results: vec![],
+        },
+        "scan" => Op::Scan {
+            body: a.body("body")?,
+            inputs: build_walks(a, "inputs", "inputs_reversed")?,
+            outputs: build_walks(a, "outputs", "outputs_reversed")?,
+            results: vec![],
+        },
+        _ if function::find(name).is_some() => {
+            let operands: Vec<u8> = a.list_or("operands", vec![1; given])?;
+            let operands = operands.into_iter().map(|n| n != 0).collect();
+            Op::Function {
+                function: Function { name: name.into(), attributes: a.attributes()?, operands },
+                results: vec![],
+            }
+        }
         _ => return Err(format!("there is no operation {name}")),
     })
+}
+
+fn build_walks(a: &Attrs, axes: &str, reversed: &str) -> Result<Vec<ScanAxis>, String> {
+    let (axes, reversed): (Vec<usize>, Vec<u8>) = (a.list(axes)?, a.list(reversed)?);
+    if axes.len() != reversed.len() {
+        return Err("a scan has as many directions as axes".into());
+    }
+    Ok(axes.into_iter().zip(reversed).map(|(axis, reverse)| ScanAxis { axis, reverse: reverse != 0 }).collect())
 }
 
 fn build_pad(a: &Attrs) -> Result<PadMode, String> {

@@ -145,6 +145,24 @@ impl Parser<'_> {
 
     fn graph(&mut self) -> Result<Graph> {
         self.lines();
+        let graph = self.block()?;
+        self.lines();
+        match self.peek() {
+            Some(_) => self.fail("there is text after the graph"),
+            None => Ok(graph),
+        }
+    }
+
+    /// The body of a control-flow operation: a graph with numbers of its own.
+    fn body(&mut self) -> Result<Attr> {
+        let graph = std::mem::replace(&mut self.graph, Graph::new(""));
+        let ids = std::mem::take(&mut self.ids);
+        let body = self.block()?;
+        (self.graph, self.ids) = (graph, ids);
+        Ok(Attr::Graph(Body::new(body)))
+    }
+
+    fn block(&mut self) -> Result<Graph> {
         self.keyword("graph")?;
         self.graph.name = self.text()?;
         let inputs = self.list('(', ')', |p| {
@@ -173,10 +191,6 @@ impl Parser<'_> {
                 return self.fail(format!("expected the end of the line, found {}", self.shown()));
             }
             self.lines();
-        }
-        self.lines();
-        if self.peek().is_some() {
-            return self.fail("there is text after the graph");
         }
         for (id, name) in outputs {
             let value = self.value(id)?;
@@ -210,8 +224,12 @@ impl Parser<'_> {
             results.push(self.id()?);
         }
         self.expect('=')?;
-        let name = self.word()?;
-        if name == "weight" {
+        let mut name = self.word()?;
+        let deferred = name == "deferred";
+        if deferred {
+            name = self.word()?;
+        }
+        if name == "weight" && !deferred {
             let [id] = results[..] else { return self.fail("a weight is one value") };
             return self.weight(id);
         }
@@ -225,8 +243,9 @@ impl Parser<'_> {
         }
         let attrs = if self.peek() == Some(&Token::Mark('{')) { self.list('{', '}', Parser::attr)? } else { vec![] };
         let attrs = Attrs::new(attrs);
-        let op = build(&name, &attrs).and_then(|op| attrs.finish().map(|()| op));
+        let op = build(&name, &attrs, inputs.len()).and_then(|op| attrs.finish().map(|()| op));
         let op = op.or_else(|what| self.fail(format!("{name}: {what}")))?;
+        let mut op = if deferred { Op::Deferred { op: Box::new(op), results: vec![] } } else { op };
         self.expect(':')?;
         let mut types = vec![self.ty()?];
         while self.mark(',') {
@@ -236,6 +255,9 @@ impl Parser<'_> {
             return self.fail(format!("{} results, {} types", results.len(), types.len()));
         }
         let label = if self.mark(';') { self.text()? } else { String::new() };
+        if let Some(results) = op.stored_results_mut() {
+            results.clone_from(&types);
+        }
         // What inference refuses, the verifier complains about; here it only tells the elements of shapes.
         let known = infer(&self.graph, &op, &inputs, results.len(), &label).unwrap_or_default();
         let mut known = known.into_iter().map(|(_, content)| content);
@@ -264,6 +286,11 @@ impl Parser<'_> {
             Some(Token::Id(kind @ ('$' | '@'), id)) => {
                 self.at += 1;
                 if kind == '$' { Attr::Operand(id) } else { Attr::Step(id) }
+            }
+            Some(Token::Word(word))
+                if word == "graph" && matches!(self.tokens.get(self.at + 1), Some((_, Token::Text(_)))) =>
+            {
+                self.body()?
             }
             Some(Token::Word(word)) => {
                 let call = matches!(self.tokens.get(self.at + 1), Some((_, Token::Mark('('))));
@@ -364,9 +391,14 @@ impl Parser<'_> {
     }
 
     fn ty(&mut self) -> Result<Type> {
+        let kind = match self.peek() {
+            Some(Token::Word(word)) => Kind::from_prefix(word),
+            _ => None,
+        };
+        self.at += usize::from(kind.is_some());
         let dtype = self.dtype()?;
         let shape = self.list('[', ']', Parser::dim)?;
-        let mut ty = Type::new(dtype, shape);
+        let mut ty = Type { kind: kind.unwrap_or_default(), ..Type::new(dtype, shape) };
         if let Some(Token::Word(word)) = self.peek()
             && let Some(lanes) = word.strip_prefix("nchw").and_then(|w| w.strip_suffix('c'))
         {

@@ -2,7 +2,7 @@
 
 use super::op::describe;
 use super::weight::{Element, INLINE, scale_hash, source_hash};
-use crate::ir::{Graph, Node, Origin, Source, ValueId, Weight};
+use crate::ir::{Graph, Node, Op, Origin, Source, ValueId, Weight};
 use std::collections::BTreeSet;
 use std::fmt::{self, Write};
 
@@ -78,13 +78,14 @@ fn write(graph: &Graph, f: &mut dyn Write, complaint: &dyn Fn(ValueId) -> Vec<St
 fn write_node(f: &mut dyn Write, graph: &Graph, node: &Node) -> fmt::Result {
     let ids = |ids: &[ValueId]| ids.iter().map(ValueId::to_string).collect::<Vec<_>>().join(", ");
     let (name, attrs) = describe(&node.op);
-    write!(f, "  {} = {name}", ids(&node.outputs))?;
+    let deferred = if matches!(node.op, Op::Deferred { .. }) { "deferred " } else { "" };
+    write!(f, "  {} = {deferred}{name}", ids(&node.outputs))?;
     if !node.inputs.is_empty() {
         write!(f, " {}", ids(&node.inputs))?;
     }
     if !attrs.is_empty() {
-        let attr = |(key, attr): &(&str, super::attr::Attr)| match attr {
-            super::attr::Attr::True => (*key).to_string(),
+        let attr = |(key, attr): &(std::borrow::Cow<str>, super::attr::Attr)| match attr {
+            super::attr::Attr::True => key.to_string(),
             _ => format!("{key} = {attr}"),
         };
         write!(f, " {{{}}}", attrs.iter().map(attr).collect::<Vec<_>>().join(", "))?;

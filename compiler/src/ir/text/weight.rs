@@ -40,16 +40,24 @@ impl GraphWeights {
     /// Hashes the constants of a graph.
     pub fn of(graph: &Graph) -> GraphWeights {
         let mut found = GraphWeights::default();
+        found.add(graph);
+        found
+    }
+
+    /// Constants of a graph and of the bodies in it.
+    fn add(&mut self, graph: &Graph) {
+        for node in graph.nodes() {
+            node.op.bodies().into_iter().for_each(|body| self.add(body));
+        }
         for (_, value) in graph.values() {
             let Origin::Weight(weight) = &value.origin else { continue };
             if let Source::Bytes(bytes) = &weight.source {
-                found.bytes.insert(source_hash(bytes), bytes.clone());
+                self.bytes.insert(source_hash(bytes), bytes.clone());
             }
             for scale in &weight.scales {
-                found.scales.insert(scale_hash(&scale.scale), scale.clone());
+                self.scales.insert(scale_hash(&scale.scale), scale.clone());
             }
         }
-        found
     }
 }
 impl WeightSource for GraphWeights {
