@@ -5,6 +5,7 @@
 //! not supported gives one [`Report`] that lists every such node.
 
 mod attributes;
+pub mod conformance;
 mod context;
 mod error;
 mod flatten;

@@ -3,7 +3,7 @@
 use crate::error::ProtoError;
 use crate::external::External;
 use crate::map::file_bytes;
-use crate::messages::{ModelProto, TensorProto};
+use crate::messages::{ModelProto, OptionalProto, SequenceProto, TensorProto};
 use crate::scan::scan;
 use crate::tensor::{TensorData, inline_tensor};
 use bytes::Bytes;
@@ -59,6 +59,16 @@ pub fn decode(bytes: Bytes, limits: &Limits) -> Result<Loaded, ProtoError> {
 /// Decodes a file that is a single tensor, as test data comes in.
 pub fn decode_tensor(bytes: Bytes) -> Result<TensorProto, ProtoError> {
     Ok(TensorProto::decode(bytes)?)
+}
+
+/// Decodes a file that is a single sequence.
+pub fn decode_sequence(bytes: Bytes) -> Result<SequenceProto, ProtoError> {
+    Ok(SequenceProto::decode(bytes)?)
+}
+
+/// Decodes a file that is a single optional value.
+pub fn decode_optional(bytes: Bytes) -> Result<OptionalProto, ProtoError> {
+    Ok(OptionalProto::decode(bytes)?)
 }
 
 impl Loaded {
