@@ -285,8 +285,9 @@ impl Context<'_, '_> {
     }
     /// One number everywhere.
     pub(crate) fn splat(&mut self, dtype: DType, shape: Vec<usize>, value: f64) -> Result<ValueId, NodeError> {
-        // Half precision is rounded from f32 by a node.
-        let made = if matches!(dtype, DType::F16 | DType::BF16) { DType::F32 } else { dtype };
+        // Half precision and narrower types are rounded from f32 by a node.
+        let converted = matches!(dtype, DType::F16 | DType::BF16) || dtype.is_narrow();
+        let made = if converted { DType::F32 } else { dtype };
         let element = element(made, value)?;
         let id = self.weight(Weight::splat(made, shape, element));
         self.cast(id, dtype)
@@ -392,7 +393,7 @@ pub(crate) fn element(dtype: DType, value: f64) -> Result<[u8; 8], NodeError> {
         DType::I8 => fill(&(value as i8).to_le_bytes()),
         DType::U8 => fill(&(value as u8).to_le_bytes()),
         DType::Bool => fill(&[u8::from(value != 0.0)]),
-        DType::F16 | DType::BF16 | DType::String => {
+        _ => {
             return unsupported(format!("arithmetic on {dtype}; f32 is accepted"));
         }
     })

@@ -24,11 +24,21 @@ pub(crate) fn dtype(number: i64) -> Result<DType, NodeError> {
         Some(DataType::Uint32) => DType::U32,
         Some(DataType::Uint64) => DType::U64,
         Some(DataType::Bool) => DType::Bool,
+        Some(DataType::Int4) => DType::I4,
+        Some(DataType::Uint4) => DType::U4,
+        Some(DataType::Int2) => DType::I2,
+        Some(DataType::Uint2) => DType::U2,
+        Some(DataType::Float8e4m3fn) => DType::F8E4M3FN,
+        Some(DataType::Float8e4m3fnuz) => DType::F8E4M3FNUZ,
+        Some(DataType::Float8e5m2) => DType::F8E5M2,
+        Some(DataType::Float8e5m2fnuz) => DType::F8E5M2FNUZ,
+        Some(DataType::Float8e8m0) => DType::F8E8M0,
+        Some(DataType::Float4e2m1) => DType::F4E2M1,
         Some(DataType::Undefined) | None => return invalid(format!("element type number {number} does not exist")),
         Some(other) => {
             let name = other.as_str_name();
             return unsupported(format!(
-                "element type {name}; bool, integers of 8 to 64 bits and floats of 16 to 64 bits are accepted"
+                "element type {name}; bool, integers of 2 to 64 bits and floats of 4 to 64 bits are accepted"
             ));
         }
     })
@@ -46,7 +56,8 @@ pub(crate) fn dtype_by_name(name: &str) -> Result<DType, NodeError> {
 pub(crate) fn weight(loaded: &Loaded, tensor: &TensorProto) -> Result<Weight, NodeError> {
     let data = loaded.tensor(tensor)?;
     check_rank(data.dims.len())?;
-    Ok(Weight::from_bytes(dtype(i64::from(data.dtype as i32))?, data.dims, data.bytes))
+    let dtype = dtype(i64::from(data.dtype as i32))?;
+    Ok(Weight::from_bytes(dtype, data.dims.clone(), data.unpacked()))
 }
 
 const MAX_RANK: usize = 32;

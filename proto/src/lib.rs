@@ -16,4 +16,4 @@ pub use error::{Class, ProtoError};
 pub use load::{Limits, Loaded, decode, decode_optional, decode_sequence, decode_tensor, load};
 pub use messages::*;
 pub use scan::scan;
-pub use tensor::{TensorData, storage_bytes};
+pub use tensor::{TensorData, packed, storage_bytes};

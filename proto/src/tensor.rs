@@ -17,6 +17,39 @@ pub struct TensorData {
     pub bytes: Bytes,
 }
 
+impl TensorData {
+    /// The elements, those below 8 bits each in a byte of its own: signed integers extended, others with zeros above.
+    pub fn unpacked(&self) -> Bytes {
+        use DataType::*;
+        let width = match self.dtype {
+            Int4 | Uint4 | Float4e2m1 => 4,
+            Int2 | Uint2 => 2,
+            _ => return self.bytes.clone(),
+        };
+        let signed = matches!(self.dtype, Int4 | Int2);
+        let count: usize = if self.dims.contains(&0) { 0 } else { self.dims.iter().product() };
+        let of_byte = |byte: &u8| {
+            let byte = *byte;
+            (0..8 / width).map(move |i| {
+                let high = byte << (8 - width * (i + 1));
+                if signed { (high as i8 >> (8 - width)) as u8 } else { high >> (8 - width) }
+            })
+        };
+        self.bytes.iter().flat_map(of_byte).take(count).collect::<Vec<u8>>().into()
+    }
+}
+
+/// The bytes that elements of a type below 8 bits, each in a byte, take in a tensor message; of other types themselves.
+pub fn packed(dtype: DataType, elements: &[u8]) -> Vec<u8> {
+    let width = match bits(dtype) {
+        Some(width @ (2 | 4)) => width as usize,
+        _ => return elements.to_vec(),
+    };
+    let mask = (1u8 << width) - 1;
+    let pack = |few: &[u8]| few.iter().rev().fold(0u8, |byte, element| (byte << width) | (element & mask));
+    elements.chunks(8 / width).map(pack).collect()
+}
+
 pub(crate) fn invalid(tensor: &TensorProto, reason: impl Into<String>) -> ProtoError {
     ProtoError::Tensor { name: tensor.name.clone(), reason: reason.into() }
 }

@@ -214,3 +214,22 @@ fn paths_that_are_no_model_have_kinds_of_their_own() {
     #[cfg(unix)]
     assert!(matches!(load(Path::new("/dev/zero"), &limits), Err(ProtoError::NotAFile { .. })));
 }
+
+#[test]
+fn types_below_a_byte_are_packed_in_files_only() {
+    let data =
+        |dtype, dims: &[usize], bytes: &'static [u8]| TensorData { dtype, dims: dims.to_vec(), bytes: bytes.into() };
+    let cases = [
+        (DataType::Int4, vec![3], &[0x8f, 0x07][..], vec![0xff, 0xf8, 0x07]),
+        (DataType::Uint4, vec![3], &[0x8f, 0x07], vec![0x0f, 0x08, 0x07]),
+        (DataType::Float4e2m1, vec![1, 2], &[0x9a], vec![0x0a, 0x09]),
+        (DataType::Int2, vec![5], &[0b11_10_01_00, 0b10], vec![0, 1, 0xfe, 0xff, 0xfe]),
+        (DataType::Uint2, vec![5], &[0b11_10_01_00, 0b10], vec![0, 1, 2, 3, 2]),
+        (DataType::Uint8, vec![2], &[0x8f, 0x07], vec![0x8f, 0x07]),
+    ];
+    for (dtype, dims, stored, want) in cases {
+        let elements = data(dtype, &dims, stored).unpacked();
+        assert_eq!(&elements[..], &want[..], "{dtype:?}");
+        assert_eq!(packed(dtype, &elements), stored, "{dtype:?}");
+    }
+}

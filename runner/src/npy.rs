@@ -211,22 +211,23 @@ fn parse_type(descr: &str) -> Result<(DType, bool), Wrong> {
     Ok((dtype, order == ">"))
 }
 
-/// The type's name in a header. bf16, which the format does not know, is widened to f32.
+/// The type's name in a header. Types that the format does not know are widened, floats to f32.
 fn type_name(dtype: DType) -> Option<&'static str> {
     Some(match dtype {
+        dtype if dtype.is_narrow_float() => "<f4",
         DType::F32 | DType::BF16 => "<f4",
         DType::F64 => "<f8",
         DType::F16 => "<f2",
-        DType::I8 => "|i1",
+        DType::I8 | DType::I4 | DType::I2 => "|i1",
         DType::I16 => "<i2",
         DType::I32 => "<i4",
         DType::I64 => "<i8",
-        DType::U8 => "|u1",
+        DType::U8 | DType::U4 | DType::U2 => "|u1",
         DType::U16 => "<u2",
         DType::U32 => "<u4",
         DType::U64 => "<u8",
         DType::Bool => "|b1",
-        DType::String => return None,
+        _ => return None,
     })
 }
 
@@ -249,12 +250,14 @@ pub(crate) fn write_array(to: &mut impl Write, tensor: &Tensor) -> Result<(), Wr
     to.write_all(&[1, 0])?;
     to.write_all(&len.to_le_bytes())?;
     to.write_all(header.as_bytes())?;
-    match tensor.as_slice::<half::bf16>() {
-        Ok(narrow) => {
-            let wide: Vec<f32> = narrow.iter().map(|x| x.to_f32()).collect();
-            to.write_all(bytemuck::cast_slice(&wide))?;
+    if tensor.dtype() == DType::BF16 || tensor.dtype().is_narrow_float() {
+        let Ok(mut wide) = Tensor::zeros(DType::F32, tensor.shape()) else { return format("the array is too large") };
+        if brolga_runtime::library::cast(&tensor.view(), &mut wide.view_mut()).is_err() {
+            return format("the elements cannot be widened to f32");
         }
-        Err(_) => to.write_all(tensor.bytes())?,
+        to.write_all(wide.bytes())?;
+    } else {
+        to.write_all(tensor.bytes())?;
     }
     Ok(())
 }

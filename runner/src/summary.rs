@@ -85,29 +85,10 @@ pub fn summarise(name: &str, tensor: &Tensor, labels: &Labels) -> String {
 
 /// The elements as f64, for figures in a summary.
 fn as_floats(tensor: &Tensor) -> Vec<f64> {
-    macro_rules! cast {
-        ($t:ty) => {
-            tensor.as_slice::<$t>().map(|x| x.iter().map(|v| *v as f64).collect()).unwrap_or_default()
-        };
-    }
-    match tensor.dtype() {
-        DType::F32 => cast!(f32),
-        DType::F64 => cast!(f64),
-        DType::F16 => {
-            tensor.as_slice::<half::f16>().map(|x| x.iter().map(|v| v.to_f64()).collect()).unwrap_or_default()
-        }
-        DType::BF16 => {
-            tensor.as_slice::<half::bf16>().map(|x| x.iter().map(|v| v.to_f64()).collect()).unwrap_or_default()
-        }
-        DType::I8 => cast!(i8),
-        DType::I16 => cast!(i16),
-        DType::I32 => cast!(i32),
-        DType::I64 => cast!(i64),
-        DType::U8 => cast!(u8),
-        DType::U16 => cast!(u16),
-        DType::U32 => cast!(u32),
-        DType::U64 => cast!(u64),
-        DType::Bool => tensor.bytes().iter().map(|b| f64::from(*b)).collect(),
-        DType::String => Vec::new(),
-    }
+    let wide = Tensor::zeros(DType::F64, tensor.shape()).ok().and_then(|mut wide| {
+        brolga_runtime::library::cast(&tensor.view(), &mut wide.view_mut()).ok()?;
+        Some(wide.as_slice::<f64>().ok()?.to_vec())
+    });
+    // Texts have no figures.
+    wide.unwrap_or_default()
 }

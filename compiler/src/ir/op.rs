@@ -7,7 +7,7 @@ use super::graph::Graph;
 use super::ty::{Dim, Halo, Type};
 use brolga_runtime::DType;
 use brolga_runtime::library::Function;
-pub use brolga_runtime::library::{BinaryOp, PadMode, ReduceKind, ScatterKind, UnaryOp};
+pub use brolga_runtime::library::{BinaryOp, PadMode, PowerRounding, ReduceKind, ScatterKind, UnaryOp};
 
 /// A list of integers: known, or the content of an input.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -277,6 +277,15 @@ pub enum Op {
     Where,
     /// `[x]`
     Cast(DType),
+    /// `[x]` to a float of 8 bits, where [`Op::Cast`] saturates and rounds powers of two up.
+    CastNarrow {
+        /// Element type of the result.
+        to: DType,
+        /// Whether numbers out of range become the largest, instead of infinite or NaN.
+        saturate: bool,
+        /// How numbers become powers of two.
+        rounding: PowerRounding,
+    },
     /// `[x]`
     Softmax {
         /// Dimension, not negative.

@@ -44,7 +44,7 @@ pub fn storage(dtype: DType) -> Option<Storage> {
         DType::I16 => Storage::I16,
         DType::U8 | DType::Bool => Storage::U8,
         DType::U16 => Storage::U16,
-        DType::F64 | DType::I64 | DType::U64 | DType::String => return None,
+        _ => return None,
     })
 }
 

@@ -7,7 +7,7 @@
 use crate::context::{Context, Results};
 use crate::error::{NodeError, invalid, unsupported};
 use crate::types::{dtype, dtype_by_name};
-use brolga_compiler::ir::{Dim, Ints, Op, PadMode};
+use brolga_compiler::ir::{Dim, Ints, Op, PadMode, PowerRounding, ValueId};
 use brolga_runtime::DType;
 
 pub(crate) fn identity(cx: &mut Context<'_, '_>) -> Results {
@@ -40,14 +40,27 @@ pub(crate) fn cast(cx: &mut Context<'_, '_>) -> Results {
     } else {
         dtype(attributes.required("to", attributes.int("to")?)?)?
     };
-    numbers_only(cx.dtype(x))?;
-    Ok(vec![cx.cast(x, to)?])
+    convert(cx, x, to)
 }
 
 pub(crate) fn cast_like(cx: &mut Context<'_, '_>) -> Results {
     let (x, like) = (cx.input(0)?, cx.input(1)?);
     let to = cx.dtype(like);
+    convert(cx, x, to)
+}
+
+/// Conversion with what the attributes say about floats of 8 bits.
+fn convert(cx: &mut Context<'_, '_>, x: ValueId, to: DType) -> Results {
     numbers_only(cx.dtype(x))?;
+    let attributes = &cx.node.attributes;
+    let saturate = attributes.int_or("saturate", 1)? != 0;
+    let name = attributes.text_or("round_mode", PowerRounding::Up.name())?;
+    let Some(rounding) = PowerRounding::from_name(name) else {
+        return invalid(format!("round_mode {name:?}; up, down and nearest are accepted"));
+    };
+    if to.is_narrow_float() && cx.dtype(x) != to && !(saturate && rounding == PowerRounding::Up) {
+        return Ok(vec![cx.emit(Op::CastNarrow { to, saturate, rounding }, &[x])?]);
+    }
     Ok(vec![cx.cast(x, to)?])
 }
 

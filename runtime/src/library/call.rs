@@ -13,6 +13,11 @@ pub enum Call {
     /// `[condition, a, b]`
     Where,
     Cast,
+    /// Conversion to a float of 8 bits, not as [`Call::Cast`] does it.
+    CastNarrow {
+        saturate: bool,
+        rounding: PowerRounding,
+    },
     Reduce {
         kind: ReduceKind,
         axes: Vec<usize>,
@@ -134,6 +139,7 @@ impl Call {
         match self {
             Call::Unary(op) => unary(*op, x, out),
             Call::Cast => cast(x, out),
+            Call::CastNarrow { saturate, rounding } => cast_narrow(*saturate, *rounding, x, out),
             Call::Reduce { kind, axes } => reduce(*kind, axes, x, out),
             Call::ArgReduce { min, axis, last } => arg_reduce(*min, *axis, *last, x, out),
             Call::CumSum { axis, exclusive, reverse } => cum_sum(*axis, *exclusive, *reverse, x, out),
@@ -183,6 +189,9 @@ impl fmt::Display for Call {
             Call::Binary(op) => write!(f, "binary op={}", op.name()),
             Call::Where => f.write_str("where"),
             Call::Cast => f.write_str("cast"),
+            Call::CastNarrow { saturate, rounding } => {
+                write!(f, "cast_narrow saturate={saturate} rounding={}", rounding.name())
+            }
             Call::Reduce { kind, axes } => write!(f, "reduce kind={} axes={}", kind.name(), List(axes)),
             Call::ArgReduce { min, axis, last } => write!(f, "arg_reduce min={min} axis={axis} last={last}"),
             Call::CumSum { axis, exclusive, reverse } => {
@@ -261,6 +270,9 @@ fn parse(head: &str, w: &Words) -> Option<Call> {
         "binary" => Call::Binary(BinaryOp::from_name(w.name("op")?)?),
         "where" => Call::Where,
         "cast" => Call::Cast,
+        "cast_narrow" => {
+            Call::CastNarrow { saturate: w.get("saturate")?, rounding: PowerRounding::from_name(w.name("rounding")?)? }
+        }
         "reduce" => Call::Reduce { kind: ReduceKind::from_name(w.name("kind")?)?, axes: w.list("axes")? },
         "arg_reduce" => Call::ArgReduce { min: w.get("min")?, axis: w.get("axis")?, last: w.get("last")? },
         "cum_sum" => Call::CumSum { axis: w.get("axis")?, exclusive: w.get("exclusive")?, reverse: w.get("reverse")? },

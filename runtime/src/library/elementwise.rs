@@ -2,7 +2,7 @@
 
 use super::scalar::{Number, with_type};
 use super::walk::{broadcast_strides, last, rows};
-use super::{BinaryOp, LibraryError, UnaryOp, elements, elements_mut, expect};
+use super::{BinaryOp, LibraryError, PowerRounding, UnaryOp, elements, elements_mut, expect, narrow};
 use crate::{DType, TensorView, TensorViewMut};
 
 /// `out = op(x)`.
@@ -109,12 +109,39 @@ pub fn select(c: &TensorView, a: &TensorView, b: &TensorView, out: &mut TensorVi
     })
 }
 
-/// Conversion to the type of `out`: floats to integers truncate and saturate, integers wrap, bool is "not zero".
+/// Conversion to the type of `out`: floats to integers truncate and saturate, integers wrap, bool is "not zero". Floats of 8
+/// bits saturate.
 pub fn cast(x: &TensorView, out: &mut TensorViewMut) -> Result<(), LibraryError> {
+    cast_narrow(true, PowerRounding::Up, x, out)
+}
+
+/// The same with what becomes of numbers that a float of 8 bits does not have; see [`narrow::encode`].
+pub fn cast_narrow(
+    saturate: bool,
+    rounding: PowerRounding,
+    x: &TensorView,
+    out: &mut TensorViewMut,
+) -> Result<(), LibraryError> {
     expect(x.shape == out.shape, "operand and result of one shape")?;
     if x.dtype == out.dtype {
+        expect(x.bytes.len() == out.bytes.len(), "operand and result of one size")?;
         out.bytes.copy_from_slice(x.bytes);
         return Ok(());
+    }
+    if x.dtype.is_narrow() {
+        return from_narrow(saturate, rounding, x, out);
+    }
+    if out.dtype.is_narrow() {
+        let to = out.dtype;
+        let encode = |x| narrow::encode(to, x, saturate, rounding);
+        return with_type!(x.dtype, T => {
+            let from = elements::<T>(x)?;
+            for (to_byte, x) in elements_mut::<u8>(out)?.iter_mut().zip(from) {
+                let whole = !T::FLOAT && !to.is_narrow_float();
+                *to_byte = if whole { narrow::wrap(to, x.int() as i64) } else { encode(x.float()) };
+            }
+            Ok(())
+        });
     }
     if out.dtype == DType::Bool {
         return with_type!(x.dtype, T => {
@@ -132,4 +159,36 @@ pub fn cast(x: &TensorView, out: &mut TensorViewMut) -> Result<(), LibraryError>
         }
         Ok(())
     }))
+}
+
+/// Conversion from a type with at most 256 values: by a table of the results.
+fn from_narrow(
+    saturate: bool,
+    rounding: PowerRounding,
+    x: &TensorView,
+    out: &mut TensorViewMut,
+) -> Result<(), LibraryError> {
+    let values: Vec<f64> = (0..=255).map(|code| narrow::decode(x.dtype, code)).collect();
+    let from = elements::<u8>(x)?;
+    let whole = !x.dtype.is_narrow_float();
+    if out.dtype.is_narrow() || out.dtype == DType::Bool {
+        let to = out.dtype;
+        let convert = |v: f64| match to {
+            DType::Bool => u8::from(v != 0.0),
+            _ => narrow::encode(to, v, saturate, rounding),
+        };
+        let table: Vec<u8> = values.into_iter().map(convert).collect();
+        for (to, code) in elements_mut::<u8>(out)?.iter_mut().zip(from) {
+            *to = table[usize::from(*code)];
+        }
+        return Ok(());
+    }
+    with_type!(out.dtype, T => {
+        let convert = |v: f64| if whole { T::of_int(v as i128) } else { T::of_float(v) };
+        let table: Vec<T> = values.into_iter().map(convert).collect();
+        for (to, code) in elements_mut::<T>(out)?.iter_mut().zip(from) {
+            *to = table[usize::from(*code)];
+        }
+        Ok(())
+    })
 }

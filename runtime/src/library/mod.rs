@@ -8,6 +8,7 @@ mod elementwise;
 pub mod function;
 mod index;
 mod movement;
+mod narrow;
 mod op;
 mod reduce;
 mod routine;
@@ -15,12 +16,13 @@ mod scalar;
 mod walk;
 
 pub use call::{Call, ParseCallError};
-pub use elementwise::{binary, cast, select, unary};
+pub use elementwise::{binary, cast, cast_narrow, select, unary};
 pub use function::{Attribute, Function};
 pub use index::{gather, gather_elements, gather_nd, one_hot, scatter_elements, scatter_nd};
 pub use movement::{
     concat, copy, depth_to_space, expand, fill, integers, pad, range, slice, space_to_depth, tile, transpose, trilu,
 };
+pub use narrow::{PowerRounding, decode, encode};
 pub use op::{BinaryOp, PadMode, ReduceKind, ScatterKind, UnaryOp};
 pub use reduce::{arg_reduce, cum_sum, reduce, top_k};
 pub use routine::Routine;

@@ -178,6 +178,10 @@ pub fn pad(mode: PadMode, before: &[i64], x: &TensorView, out: &mut TensorViewMu
 /// The bytes of a number as this element type.
 fn number(dtype: crate::DType, value: f64) -> Result<[u8; 8], LibraryError> {
     let mut bytes = [0; 8];
+    if dtype.is_narrow() {
+        bytes[0] = super::encode(dtype, value, true, super::PowerRounding::Up);
+        return Ok(bytes);
+    }
     with_type!(dtype, T => {
         let x = T::of_float(value);
         bytes[..size_of::<T>()].copy_from_slice(bytemuck::bytes_of(&x));

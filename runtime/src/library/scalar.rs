@@ -103,7 +103,7 @@ macro_rules! with_type {
                 type $T = u64;
                 $body
             }
-            String => Err($crate::library::LibraryError::Type { what: "an operation on numbers", dtype: String }),
+            other => Err($crate::library::LibraryError::Type { what: "an operand of arithmetic", dtype: other }),
         }
     }};
 }

@@ -173,6 +173,7 @@ fn text_form() {
         Call::Unary(UnaryOp::Clip { lo: f32::NEG_INFINITY, hi: 0.1 }),
         Call::Where,
         Call::Cast,
+        Call::CastNarrow { saturate: false, rounding: PowerRounding::Nearest },
         Call::Reduce { kind: ReduceKind::Sum, axes: vec![] },
         Call::ArgReduce { min: true, axis: 1, last: false },
         Call::CumSum { axis: 2, exclusive: true, reverse: false },
@@ -200,8 +201,75 @@ fn text_form() {
     for call in &calls {
         assert_eq!(call.to_string().parse::<Call>().as_ref(), Ok(call));
     }
-    assert_eq!(calls.len(), 41 + 18 + 10 + 5 + 26);
+    assert_eq!(calls.len(), 41 + 18 + 10 + 5 + 27);
     for text in ["", "gather", "gather axis=-1", "pad mode=none before=", "unary op=clip lo=1", "cast x"] {
         assert!(text.parse::<Call>().is_err(), "{text}");
     }
+}
+
+/// Bytes that floats become, and the floats they stand for.
+fn narrow(dtype: DType, saturate: bool, x: &[f32]) -> Vec<u8> {
+    let call = Call::CastNarrow { saturate, rounding: PowerRounding::Up };
+    run(call, &[&f32s(&[x.len()], x)], dtype, &[x.len()]).unwrap().bytes().to_vec()
+}
+
+#[test]
+fn floats_of_eight_and_four_bits() {
+    let (nan, inf) = (f32::NAN, f32::INFINITY);
+    let x = [nan, -nan, inf, -inf, -0.0, 1e-9, 464.0, 465.0, 61439.0, 61440.0, 240.0, 248.0];
+    let keep = |dtype| narrow(dtype, true, &x);
+    let lose = |dtype| narrow(dtype, false, &x);
+    assert_eq!(keep(DType::F8E4M3FN), [0x7f, 0xff, 0x7e, 0xfe, 0x80, 0, 0x7e, 0x7e, 0x7e, 0x7e, 0x77, 0x78]);
+    assert_eq!(lose(DType::F8E4M3FN), [0x7f, 0xff, 0x7f, 0xff, 0x80, 0, 0x7e, 0x7f, 0x7f, 0x7f, 0x77, 0x78]);
+    assert_eq!(keep(DType::F8E4M3FNUZ), [0x80, 0x80, 0x7f, 0xff, 0, 0, 0x7f, 0x7f, 0x7f, 0x7f, 0x7f, 0x7f]);
+    assert_eq!(lose(DType::F8E4M3FNUZ), [0x80, 0x80, 0x80, 0x80, 0, 0, 0x80, 0x80, 0x80, 0x80, 0x7f, 0x80]);
+    assert_eq!(keep(DType::F8E5M2), [0x7e, 0xfe, 0x7b, 0xfb, 0x80, 0, 0x5f, 0x5f, 0x7b, 0x7b, 0x5c, 0x5c]);
+    assert_eq!(lose(DType::F8E5M2), [0x7e, 0xfe, 0x7c, 0xfc, 0x80, 0, 0x5f, 0x5f, 0x7b, 0x7c, 0x5c, 0x5c]);
+    assert_eq!(lose(DType::F8E5M2FNUZ), [0x80, 0x80, 0x80, 0x80, 0, 0, 0x63, 0x63, 0x7f, 0x80, 0x60, 0x60]);
+    let four = [0.25, 0.75, 1.25, 1.75, 2.5, 3.5, 5.0, 6.1, inf, -inf, -0.3];
+    assert_eq!(narrow(DType::F4E2M1, false, &four), [0, 2, 2, 4, 4, 6, 6, 7, 7, 15, 9]);
+    let powers = [0.0, 1e-45, 0.124, 1.5, 1.4, 2.0, 3.4e38, inf, nan];
+    assert_eq!(narrow(DType::F8E8M0, true, &powers), [0, 0, 124, 128, 128, 128, 254, 254, 255]);
+    let rounded = |rounding| {
+        let call = Call::CastNarrow { saturate: false, rounding };
+        run(call, &[&f32s(&[3], &[1.4, 1.5, 0.0])], DType::F8E8M0, &[3]).unwrap().bytes().to_vec()
+    };
+    assert_eq!(rounded(PowerRounding::Down), [127, 127, 255]);
+    assert_eq!(rounded(PowerRounding::Nearest), [127, 128, 255]);
+}
+
+#[test]
+fn every_narrow_value_survives_a_wider_type() {
+    let mut tried = 0;
+    for dtype in DType::ALL.into_iter().filter(|d| d.is_narrow()) {
+        let count = match dtype {
+            DType::I2 | DType::U2 => 4,
+            DType::I4 | DType::U4 | DType::F4E2M1 => 16,
+            _ => 256,
+        };
+        // Integers as they are stored: signed ones extended.
+        let codes: Vec<u8> =
+            (0..count).map(|i| encode(dtype, decode(dtype, i as u8), true, PowerRounding::Up)).collect();
+        let x = Tensor::from_bytes(dtype, &[count], &codes).unwrap();
+        for wide in [DType::F32, DType::F64, DType::BF16] {
+            let there = run(Call::Cast, &[&x], wide, &[count]).unwrap();
+            let back = run(Call::Cast, &[&there], dtype, &[count]).unwrap();
+            assert_eq!(back.bytes(), codes, "{dtype} through {wide}");
+            tried += count;
+        }
+    }
+    assert_eq!(tried, 3 * (4 + 4 + 16 + 16 + 16 + 5 * 256));
+}
+
+#[test]
+fn integers_of_four_and_two_bits() {
+    let x = f32s(&[4], &[-9.0, 7.9, 8.0, -1.5]);
+    let to = |dtype| run(Call::Cast, &[&x], dtype, &[4]).unwrap();
+    assert_eq!(to(DType::I4).bytes(), [7, 7, 0xf8, 0xff]);
+    assert_eq!(to(DType::U4).bytes(), [7, 7, 8, 15]);
+    assert_eq!(to(DType::I2).bytes(), [0xff, 0xff, 0, 0xff]);
+    let wide = run(Call::Cast, &[&to(DType::I4)], DType::U8, &[4]).unwrap();
+    assert_eq!(wide.bytes(), [7, 7, 248, 255]);
+    assert_eq!(ints(Call::Cast, &[&to(DType::I2)], &[4]), [-1, -1, 0, -1]);
+    assert!(run(Call::Binary(BinaryOp::Add), &[&to(DType::I4), &to(DType::I4)], DType::I4, &[4]).is_err());
 }

@@ -42,6 +42,9 @@ pub fn library_call(
         Op::Binary(op) => all(Call::Binary(*op)),
         Op::Where => all(Call::Where),
         Op::Cast(_) => first(Call::Cast),
+        Op::CastNarrow { saturate, rounding, .. } => {
+            first(Call::CastNarrow { saturate: *saturate, rounding: *rounding })
+        }
         Op::Reduce { kind, axes, .. } => first(Call::Reduce { kind: *kind, axes: axes.clone() }),
         Op::ArgReduce { min, axis, last, .. } => first(Call::ArgReduce { min: *min, axis: *axis, last: *last }),
         Op::CumSum { axis, exclusive, reverse } => {

@@ -109,6 +109,13 @@ pub(super) fn select(x: &Operands) -> Rule {
     Ok(vec![(Type::new(x.dtype(1), shape), content)])
 }
 
+pub(super) fn cast_narrow(x: &Operands, to: DType) -> Rule {
+    if !to.is_narrow_float() {
+        return Err(format!("conversion to {to}; accepted are floats of 8 and 4 bits"));
+    }
+    cast(x, to)
+}
+
 pub(super) fn cast(x: &Operands, to: DType) -> Rule {
     let ty = x.ty(0);
     if to == DType::String || ty.dtype == DType::String {

@@ -167,6 +167,7 @@ fn rule(op: &Op, x: &Operands) -> Rule {
         Op::Elementwise(expression) => elementwise::expression(x, expression),
         Op::Where => elementwise::select(x),
         Op::Cast(to) => elementwise::cast(x, *to),
+        Op::CastNarrow { to, .. } => elementwise::cast_narrow(x, *to),
         Op::Reduce { kind, axes, keep } => reduce::reduce(x, *kind, axes, *keep),
         Op::ArgReduce { axis, keep, .. } => reduce::arg_reduce(x, *axis, *keep),
         Op::CumSum { axis, .. } => reduce::cum_sum(x, *axis),

@@ -59,6 +59,10 @@ pub(super) fn describe(op: &Op) -> (&'static str, List) {
         Op::Elementwise(e) => ("elementwise", out.with("steps", expression(e))),
         Op::Where => ("where", out),
         Op::Cast(to) => ("cast", out.with("to", word(to.name()))),
+        Op::CastNarrow { to, saturate, rounding } => {
+            let out = out.with("to", word(to.name())).flag("saturate", *saturate);
+            ("cast_narrow", out.when(*rounding != PowerRounding::Up, "rounding", word(rounding.name())))
+        }
         Op::Concat { axis: a } => ("concat", axis(a)),
         Op::Slice { axes, starts, ends, steps } => {
             let out = out.with("axes", numbers(axes)).with("starts", ints(starts)).with("ends", ints(ends));
@@ -264,6 +268,12 @@ pub(super) fn build(name: &str, a: &Attrs, given: usize) -> Result<Op, String> {
         "elementwise" => Op::Elementwise(a.expression("steps")?),
         "where" => Op::Where,
         "cast" => Op::Cast(dtype("to")?),
+        "cast_narrow" => {
+            let rounding = if a.has("rounding") { a.word("rounding")? } else { PowerRounding::Up.name().into() };
+            let rounding =
+                PowerRounding::from_name(&rounding).ok_or_else(|| format!("there is no rounding {rounding}"))?;
+            Op::CastNarrow { to: dtype("to")?, saturate: a.flag("saturate")?, rounding }
+        }
         "concat" => Op::Concat { axis: a.value("axis")? },
         "slice" => {
             let axes: Vec<usize> = a.list("axes")?;

@@ -87,6 +87,8 @@ fn light() -> Vec<(Op, Vec<Vec<usize>>, usize)> {
     let cubic = ResizeMode::Cubic { a: -0.75, exclude_outside: true };
     vec![
         (Op::Cast(DType::I64), vec![x()], 1),
+        (Op::CastNarrow { to: DType::F8E5M2, saturate: false, rounding: PowerRounding::Down }, vec![x()], 1),
+        (Op::CastNarrow { to: DType::F8E8M0, saturate: true, rounding: PowerRounding::Up }, vec![x()], 1),
         (Op::Concat { axis: 1 }, vec![x(), x()], 1),
         (
             Op::Slice { axes: vec![1, 2], starts: known(&[3, 0]), ends: known(&[-9, 2]), steps: vec![-2, 1] },
@@ -144,7 +146,7 @@ fn every_operation() {
         round_trip(&graph);
         count += 1;
     }
-    assert_eq!(count, 18 + 18 + 40 + 15 + 10);
+    assert_eq!(count, 18 + 18 + 42 + 15 + 10);
 }
 
 #[test]
