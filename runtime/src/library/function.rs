@@ -52,7 +52,7 @@ pub(super) const fn pure(name: &'static str, run: Run) -> Entry {
 }
 
 /// The families.
-const FAMILIES: &[&[Entry]] = &[];
+const FAMILIES: &[&[Entry]] = &[super::ml::TABLE, super::sequence::TABLE, super::strings::TABLE, super::tf_idf::TABLE];
 
 /// The function of this name.
 pub fn find(name: &str) -> Option<&'static Entry> {

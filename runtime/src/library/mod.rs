@@ -7,12 +7,17 @@ mod call;
 mod elementwise;
 pub mod function;
 mod index;
+mod ml;
 mod movement;
 mod narrow;
 mod op;
 mod reduce;
+mod regular;
 mod routine;
 mod scalar;
+mod sequence;
+mod strings;
+mod tf_idf;
 mod walk;
 
 pub use call::{Call, ParseCallError};

@@ -1,0 +1,152 @@
+//! Cases worked out by hand.
+
+use super::super::function::Attribute::*;
+use super::*;
+
+fn f32s(shape: &[usize], x: &[f32]) -> Value {
+    Tensor::from_slice(shape, x).unwrap().into()
+}
+fn i64s(shape: &[usize], x: &[i64]) -> Value {
+    Tensor::from_slice(shape, x).unwrap().into()
+}
+fn texts(x: &[&str]) -> Value {
+    Strings::new(&[x.len()], x.iter().map(|s| (*s).to_owned()).collect()).unwrap().into()
+}
+fn run(f: &Function, x: &[&Value]) -> Result<Vec<Value>, LibraryError> {
+    f.run(&x.iter().map(|v| v.operand()).collect::<Vec<_>>())
+}
+fn floats(value: &Value) -> Vec<f32> {
+    value.as_tensor().unwrap().as_slice::<f32>().unwrap().to_vec()
+}
+fn ints(value: &Value) -> Vec<i64> {
+    value.as_tensor().unwrap().as_slice::<i64>().unwrap().to_vec()
+}
+fn near(value: &Value, wanted: &[f32]) {
+    let got = floats(value);
+    assert!(got.len() == wanted.len() && got.iter().zip(wanted).all(|(a, b)| (a - b).abs() < 1e-5), "{got:?}");
+}
+
+#[test]
+fn encoders() {
+    let f = Function::new("label_encoder", 4);
+    let (keys, values, other) = (texts(&["a", "b", "a"]), i64s(&[3], &[1, 2, 3]), i64s(&[1], &[42]));
+    assert_eq!(ints(&run(&f, &[&texts(&["a", "z", "b"]), &keys, &values, &other]).unwrap()[0]), [3, 42, 2]);
+    let (x, nan) = (f32s(&[2], &[f32::NAN, -0.0]), f32s(&[2], &[0.0, -f32::NAN]));
+    let (values, other) = (texts(&["zero", "nan"]), texts(&["?"]));
+    match &run(&f, &[&x, &nan, &values, &other]).unwrap()[0] {
+        Value::Strings(found) => assert_eq!(found.elements(), ["nan", "zero"]),
+        other => panic!("{other:?}"),
+    }
+    let hot = Function::new("one_hot_encoder", 2);
+    let (x, cats) = (i64s(&[3], &[7, 5, 9]), i64s(&[2], &[5, 7]));
+    assert_eq!(floats(&run(&hot, &[&x, &cats]).unwrap()[0]), [0., 1., 1., 0., 0., 0.]);
+    assert!(run(&hot.with("zeros", Int(0)), &[&x, &cats]).is_err());
+    let pick = Function::new("array_feature_extractor", 2);
+    let x = i64s(&[2, 3], &[1, 2, 3, 4, 5, 6]);
+    assert_eq!(ints(&run(&pick, &[&x, &i64s(&[2], &[2, 0])]).unwrap()[0]), [3, 1, 6, 4]);
+    assert!(run(&pick, &[&x, &i64s(&[1], &[3])]).is_err());
+    assert_eq!(run(&pick, &[&texts(&["a", "b"]), &i64s(&[1], &[1])]).unwrap()[0].shape(), Some(&[1, 1][..]));
+}
+
+#[test]
+fn linear_models() {
+    let x = f32s(&[2, 2], &[1., 2., -3., 0.5]);
+    let f = Function::new("linear_regressor", 1)
+        .with("coefficients", Floats(vec![2., 1., 0., 4.]))
+        .with("intercepts", Floats(vec![0.5, -1.]))
+        .with("targets", Int(2));
+    near(&run(&f, &[&x]).unwrap()[0], &[4.5, 7., -5., 1.]);
+    assert!(run(&f.with("targets", Int(3)), &[&x]).is_err());
+    let f = Function::new("linear_classifier", 1)
+        .with("coefficients", Floats(vec![2., 1.]))
+        .with("intercepts", Floats(vec![0.]))
+        .with("post_transform", Text("LOGISTIC".into()))
+        .with("classlabels_ints", Ints(vec![10, 20]));
+    let found = run(&f, &[&x]).unwrap();
+    assert_eq!(ints(&found[0]), [20, 10]);
+    let p = 1.0 / (1.0 + (-4f32).exp());
+    let q = 1.0 / (1.0 + 5.5f32.exp());
+    near(&found[1], &[1.0 - p, p, 1.0 - q, q]);
+}
+
+#[test]
+fn support_vectors() {
+    let x = f32s(&[2, 1], &[1., 3.]);
+    let f = Function::new("svm_regressor", 1)
+        .with("kernel_type", Text("RBF".into()))
+        .with("kernel_params", Floats(vec![0.5, 0., 3.]))
+        .with("n_supports", Int(2))
+        .with("support_vectors", Floats(vec![0., 3.]))
+        .with("coefficients", Floats(vec![2., -1.]))
+        .with("rho", Floats(vec![0.25]));
+    let value = |x: f32| 2.0 * (-0.5 * x * x).exp() - (-0.5 * (x - 3.0) * (x - 3.0)).exp() + 0.25;
+    near(&run(&f, &[&x]).unwrap()[0], &[value(1.), value(3.)]);
+    let f = Function::new("svm_classifier", 1)
+        .with("kernel_params", Floats(vec![0., 0., 0.]))
+        .with("vectors_per_class", Ints(vec![1, 1, 1]))
+        .with("support_vectors", Floats(vec![0., 1., 3.]))
+        .with("coefficients", Floats(vec![0., -1., 1., 0., -1., 1.]))
+        .with("rho", Floats(vec![0.5, 1.5, 2.]))
+        .with("classlabels_strings", Texts(vec!["a".into(), "b".into(), "c".into()]));
+    let found = run(&f, &[&x]).unwrap();
+    assert_eq!(found[1].shape(), Some(&[2, 3][..]));
+    // a against b: -x + 0.5; a against c: 3x + 1.5; b against c: -x + 3x + 2.
+    near(&found[1], &[-0.5, 4.5, 4., -2.5, 10.5, 8.]);
+    assert!(run(&f.with("rho", Floats(vec![1.])), &[&x]).is_err());
+}
+
+/// One tree: x <= 1 gives 10 to target 0, else -4 to target 1.
+fn stump(kind: &str, name: &str) -> Function {
+    let ids = |suffix: &str| format!("{kind}_{suffix}");
+    let modes = ["BRANCH_LEQ", "LEAF", "LEAF"].map(String::from).to_vec();
+    Function::new(name, 3)
+        .with("nodes_treeids", Ints(vec![0, 0, 0]))
+        .with("nodes_nodeids", Ints(vec![0, 1, 2]))
+        .with("nodes_featureids", Ints(vec![0, 0, 0]))
+        .with("nodes_modes", Texts(modes))
+        .with("nodes_truenodeids", Ints(vec![1, 0, 0]))
+        .with("nodes_falsenodeids", Ints(vec![2, 0, 0]))
+        .with(&ids("treeids"), Ints(vec![0, 0]))
+        .with(&ids("nodeids"), Ints(vec![1, 2]))
+        .with(&ids("ids"), Ints(vec![0, 1]))
+}
+
+#[test]
+fn trees_of_tuples() {
+    let x = f32s(&[3, 1], &[1., 2., f32::NAN]);
+    let (values, weights) = (f32s(&[3], &[1., 0., 0.]), f32s(&[2], &[10., -4.]));
+    let f = stump("target", "tree_ensemble_regressor").with("n_targets", Int(2));
+    near(&run(&f, &[&x, &values, &weights]).unwrap()[0], &[10., 0., 0., -4., 0., -4.]);
+    let tracked = f.clone().with("nodes_missing_value_tracks_true", Ints(vec![1, 0, 0]));
+    near(&run(&tracked, &[&x, &values, &weights]).unwrap()[0], &[10., 0., 0., -4., 10., 0.]);
+    let endless = f.clone().with("nodes_falsenodeids", Ints(vec![0, 0, 0]));
+    assert!(run(&endless, &[&x, &values, &weights]).is_err());
+    for (name, value) in
+        [("nodes_featureids", vec![1, 0, 0]), ("nodes_truenodeids", vec![7, 0, 0]), ("target_ids", vec![0, 2])]
+    {
+        assert!(run(&f.clone().with(name, Ints(value)), &[&x, &values, &weights]).is_err(), "{name}");
+    }
+    let f = stump("class", "tree_ensemble_classifier").with("classlabels_int64s", Ints(vec![5, 6]));
+    let found = run(&f, &[&x, &values, &weights]).unwrap();
+    assert_eq!(ints(&found[0]), [5, 5, 5]);
+    near(&found[1], &[10., 0., 0., -4., 0., -4.]);
+}
+
+#[test]
+fn trees_with_leaves_apart() {
+    let f = Function::new("tree_ensemble", 5)
+        .with("n_targets", Int(2))
+        .with("nodes_featureids", Ints(vec![0, 0]))
+        .with("nodes_truenodeids", Ints(vec![1, 0]))
+        .with("nodes_trueleafs", Ints(vec![0, 1]))
+        .with("nodes_falsenodeids", Ints(vec![2, 1]))
+        .with("nodes_falseleafs", Ints(vec![1, 1]))
+        .with("leaf_targetids", Ints(vec![0, 1, 0]))
+        .with("tree_roots", Ints(vec![0]));
+    let x = f32s(&[3, 1], &[2., 3., 9.]);
+    let (splits, weights) = (f32s(&[2], &[5., 0.]), f32s(&[3], &[1., 10., 100.]));
+    let modes = Tensor::from_slice(&[2], &[0u8, 6]).unwrap().into();
+    let members = f32s(&[3], &[2., 7., f32::NAN]);
+    near(&run(&f, &[&x, &splits, &weights, &modes, &members]).unwrap()[0], &[1., 0., 0., 10., 100., 0.]);
+    assert!(run(&f, &[&x, &splits, &weights, &modes, &f32s(&[0], &[])]).is_err());
+}
