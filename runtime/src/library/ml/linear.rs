@@ -14,7 +14,7 @@ struct Scores {
 
 fn scores(f: &Function, x: &Rows) -> Result<Scores, LibraryError> {
     let coefficients = wide(f.floats("coefficients"));
-    let targets = if x.columns == 0 { 0 } else { coefficients.len() / x.columns };
+    let targets = coefficients.len().checked_div(x.columns).unwrap_or(0);
     let intercepts = wide(f.floats("intercepts"));
     expect(
         targets > 0
