@@ -1,7 +1,7 @@
 //! What an importer works with: the node's operands and attributes, and the graph to add to.
 
 use crate::error::{NodeError, invalid, unsupported};
-use crate::flatten::FlatNode;
+use crate::flatten::{FlatNode, Name};
 use brolga_compiler::ir::eval::eval_op;
 use brolga_compiler::ir::{BinaryOp, Dim, Graph, Ints, Op, Origin, Type, UnaryOp, ValueId, Weight};
 use brolga_proto::{Loaded, TensorProto};
@@ -20,6 +20,17 @@ pub(crate) struct Context<'a, 'g> {
     pub opset: i64,
     pub inputs: Vec<Option<ValueId>>,
     pub symbols: &'g Symbols,
+    /// Text of each name.
+    pub names: &'g [String],
+    /// What the node's bodies read from around them.
+    pub captured: Vec<(Name, Captured<'a>)>,
+}
+
+/// What a captured name stands for.
+#[derive(Clone, Copy)]
+pub(crate) enum Captured<'a> {
+    Value(ValueId),
+    Initializer(&'a TensorProto),
 }
 
 /// Makes names for extents that only a run can tell.
@@ -231,6 +242,8 @@ impl Context<'_, '_> {
             (Err(_), Some(types)) => {
                 self.graph.add_node(Op::Deferred { op: Box::new(op), results: types }, inputs, results, name)?
             }
+            // What kernels cannot take is no fault of the model.
+            (Err(e), _) if inputs.iter().any(|id| !self.ty(*id).is_plain_tensor()) => return unsupported(e.what),
             (made, _) => made?,
         };
         for id in &made {

@@ -83,6 +83,8 @@ pub(crate) enum NodeError {
     Unsupported(String),
     Budget(String),
     Proto(ProtoError),
+    /// Nodes of its body that are not supported.
+    Nested(Vec<UnsupportedNode>),
 }
 
 impl From<InferError> for NodeError {

@@ -3,8 +3,8 @@
 use crate::attributes::Attributes;
 use crate::error::ImportError;
 use crate::import::Options;
-use brolga_proto::{AttributeProto, FunctionProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto};
-use std::collections::HashMap;
+use brolga_proto::{AttributeProto, FunctionProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto, TensorProto};
+use std::collections::{HashMap, HashSet};
 
 /// Number of a value's name.
 pub(crate) type Name = usize;
@@ -23,6 +23,29 @@ pub(crate) struct FlatNode<'a> {
     pub inputs: Vec<Option<Name>>,
     pub outputs: Vec<Option<Name>>,
     pub attributes: Attributes<'a>,
+    /// Graphs inside the node, by the name of their attribute.
+    pub bodies: Vec<(&'a str, FlatBody<'a>)>,
+}
+
+impl FlatNode<'_> {
+    /// Names that the node reads: its operands, and what its bodies capture.
+    pub(crate) fn reads(&self) -> impl Iterator<Item = Name> {
+        let captured = self.bodies.iter().flat_map(|(_, body)| body.captures.iter().copied());
+        self.inputs.iter().copied().flatten().chain(captured)
+    }
+}
+
+/// A graph inside a node.
+#[derive(Debug)]
+pub(crate) struct FlatBody<'a> {
+    /// As the file has it.
+    pub graph: &'a GraphProto,
+    pub nodes: Vec<FlatNode<'a>>,
+    pub inputs: Vec<Option<Name>>,
+    pub outputs: Vec<Option<Name>>,
+    pub initializers: Vec<(Name, &'a TensorProto)>,
+    /// Names of the graphs around it that it reads, each once.
+    pub captures: Vec<Name>,
 }
 
 /// The flat model.
@@ -43,6 +66,10 @@ struct Flattener<'a, 'o> {
     flat: Flat<'a>,
     functions: HashMap<(&'a str, &'a str, &'a str), &'a FunctionProto>,
     options: &'o Options,
+    /// Nodes so far, those inside bodies counted.
+    nodes: usize,
+    /// Bodies within bodies.
+    nesting: usize,
 }
 
 /// Where the nodes of one body find what they name.
@@ -77,8 +104,13 @@ pub(crate) fn flatten<'a>(
             return Err(ImportError::Invalid(format!("function {:?} is defined twice", function.name)));
         }
     }
-    let mut flattener =
-        Flattener { flat: Flat { nodes: Vec::new(), names: Vec::new(), numbers: HashMap::new() }, functions, options };
+    let mut flattener = Flattener {
+        flat: Flat { nodes: Vec::new(), names: Vec::new(), numbers: HashMap::new() },
+        functions,
+        options,
+        nodes: 0,
+        nesting: 0,
+    };
     let mut imports = opsets(&model.opset_import);
     if model.ir_version < 3 {
         imports.entry("").or_insert(1);
@@ -116,7 +148,8 @@ impl<'a> Flattener<'a, '_> {
 
     fn body(&mut self, nodes: &'a [NodeProto], scope: &mut Scope<'a, '_>) -> Result<(), ImportError> {
         for node in nodes {
-            if self.flat.nodes.len() >= self.options.max_nodes {
+            self.nodes += 1;
+            if self.nodes > self.options.max_nodes {
                 return Err(ImportError::Budget(format!("more than {} nodes", self.options.max_nodes)));
             }
             let flat = self.node(node, scope)?;
@@ -133,8 +166,11 @@ impl<'a> Flattener<'a, '_> {
         let (inputs, outputs) = (names(&node.input)?, names(&node.output)?);
         let own = if node.name.is_empty() { node.output.first().map_or("", |n| n) } else { &node.name };
         let name = format!("{}{}", scope.prefix, if own.is_empty() { &node.op_type } else { own });
-        let mut attributes = Attributes::default();
+        let (mut attributes, mut bodies) = (Attributes::default(), Vec::new());
         for attribute in &node.attribute {
+            if let (Some(graph), true) = (&attribute.g, attribute.ref_attr_name.is_empty()) {
+                bodies.push((attribute.name.as_str(), self.graph(graph, scope)?));
+            }
             if attribute.ref_attr_name.is_empty() {
                 attributes.push(&attribute.name, attribute);
             } else if scope.depth == 0 {
@@ -147,7 +183,43 @@ impl<'a> Flattener<'a, '_> {
         }
         let domain = plain_domain(&node.domain);
         let opset = scope.opsets.get(domain).copied();
-        Ok(FlatNode { name, op: &node.op_type, domain, opset, inputs, outputs, attributes })
+        Ok(FlatNode { name, op: &node.op_type, domain, opset, inputs, outputs, attributes, bodies })
+    }
+
+    /// A graph inside a node. What it defines hides names of the same text until its end; all other names are those around it.
+    fn graph(&mut self, graph: &'a GraphProto, scope: &mut Scope<'a, '_>) -> Result<FlatBody<'a>, ImportError> {
+        self.nesting += 1;
+        if self.nesting > MAX_CALLS {
+            return Err(ImportError::Invalid(format!("graphs are nested deeper than {MAX_CALLS}")));
+        }
+        let ports = graph.input.iter().map(|p| &p.name);
+        let made = graph.node.iter().flat_map(|n| &n.output);
+        let mut hidden = HashMap::new();
+        for text in ports.chain(graph.initializer.iter().map(|t| &t.name)).chain(made) {
+            let old = scope.numbers.remove(text.as_str());
+            hidden.entry(text.as_str()).or_insert(old);
+        }
+        for text in hidden.keys().copied().collect::<std::collections::BTreeSet<_>>() {
+            self.number(scope, text)?;
+        }
+        let around = std::mem::take(&mut self.flat.nodes);
+        self.body(&graph.node, scope)?;
+        let nodes = std::mem::replace(&mut self.flat.nodes, around);
+        let mut names = |list: Vec<&'a str>| list.into_iter().map(|n| self.number(scope, n)).collect::<Result<_, _>>();
+        let inputs: Vec<Option<Name>> = names(graph.input.iter().map(|p| p.name.as_str()).collect())?;
+        let outputs: Vec<Option<Name>> = names(graph.output.iter().map(|p| p.name.as_str()).collect())?;
+        let constants: Vec<Option<Name>> = names(graph.initializer.iter().map(|t| t.name.as_str()).collect())?;
+        let initializers = constants.into_iter().zip(&graph.initializer).filter_map(|(n, t)| Some((n?, t))).collect();
+        for (text, old) in hidden {
+            match old {
+                Some(old) => scope.numbers.insert(text, old),
+                None => scope.numbers.remove(text),
+            };
+        }
+        self.nesting -= 1;
+        let mut body = FlatBody { graph, nodes, inputs, outputs, initializers, captures: Vec::new() };
+        body.captures = captures(&body);
+        Ok(body)
     }
 
     /// The body of `function` in place of the node that calls it.
@@ -201,10 +273,21 @@ impl<'a> Flattener<'a, '_> {
                 inputs: vec![from],
                 outputs: vec![Some(actual)],
                 attributes: Attributes::default(),
+                bodies: Vec::new(),
             });
         }
         Ok(())
     }
+}
+
+/// Names that a body reads and does not define, in the order of their first reading.
+fn captures(body: &FlatBody<'_>) -> Vec<Name> {
+    let made = body.nodes.iter().flat_map(|n| n.outputs.iter().copied().flatten());
+    let own: HashSet<Name> =
+        body.inputs.iter().copied().flatten().chain(body.initializers.iter().map(|(n, _)| *n)).chain(made).collect();
+    let read = body.nodes.iter().flat_map(FlatNode::reads).chain(body.outputs.iter().copied().flatten());
+    let mut seen = HashSet::new();
+    read.filter(|name| !own.contains(name) && seen.insert(*name)).collect()
 }
 
 /// Whether an attribute of the list holds a graph.

@@ -1,16 +1,16 @@
 //! The driver: inputs, constants, nodes in order, outputs.
 
-use crate::context::{Context, Symbols};
+use crate::context::{Captured, Context, Symbols};
 use crate::error::{ImportError, NodeError, Report, UnsupportedNode};
-use crate::flatten::{Flat, FlatNode, Name, flatten};
+use crate::flatten::{Flat, FlatBody, FlatNode, Name, flatten};
 use crate::registry::{MAX_OPSET, find, versions};
-use crate::sort::{given, sorted};
+use crate::sort::sorted;
 use crate::types::{fits, input_type, weight};
-use brolga_compiler::ir::{Graph, ValueId, Weight};
+use brolga_compiler::ir::{Graph, Type, ValueId, Weight};
 use brolga_proto::tensor_shape_proto::dimension;
 use brolga_proto::{GraphProto, Loaded, TensorProto, type_proto};
 use brolga_runtime::Tensor;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 /// Bounds on what an import may take.
 #[derive(Clone, Debug)]
@@ -32,7 +32,6 @@ impl Default for Options {
 /// What a name stands for so far.
 #[derive(Clone, Copy)]
 enum Slot<'a> {
-    Nothing,
     Value(ValueId),
     /// A constant that nothing has read yet.
     Initializer(&'a TensorProto),
@@ -40,12 +39,13 @@ enum Slot<'a> {
     Unknown,
 }
 
-struct Importer<'a> {
+struct Importer<'a, 'm> {
     loaded: &'a Loaded,
+    names: &'m [String],
+    symbols: &'m Symbols,
     graph: Graph,
-    slots: Vec<Slot<'a>>,
+    slots: HashMap<Name, Slot<'a>>,
     report: Report,
-    symbols: Symbols,
 }
 
 /// The model as a graph.
@@ -72,19 +72,10 @@ fn run(loaded: &Loaded, options: &Options) -> Result<(Graph, Report), ImportErro
         return Err(ImportError::Invalid("the graph has no outputs".into()));
     }
     let flat = flatten(model, source, options)?;
-    let mut importer = Importer {
-        loaded,
-        graph: Graph::new(&source.name),
-        slots: vec![Slot::Nothing; flat.names.len()],
-        report: Report::default(),
-        symbols: Symbols::beside(dimension_names(source)),
-    };
+    let symbols = Symbols::beside(dimension_names(source));
+    let mut importer = Importer::new(loaded, &flat.names, &symbols, &source.name);
     importer.ports(source, &flat, options)?;
-    let defined = importer.slots.iter().enumerate().filter(|(_, s)| !matches!(s, Slot::Nothing)).map(|(n, _)| n);
-    let order = sorted(&flat, &given(&flat, defined.collect::<Vec<_>>().into_iter()))?;
-    for at in order {
-        importer.node(&flat.nodes[at], &flat)?;
-    }
+    importer.nodes(&flat.nodes)?;
     importer.outputs(source, &flat)?;
     importer.graph.drop_unread_weights();
     Ok((importer.graph, importer.report))
@@ -102,7 +93,63 @@ fn dimension_names(source: &GraphProto) -> impl Iterator<Item = &str> {
     })
 }
 
-impl<'a> Importer<'a> {
+/// The graph of a body: its own inputs, of these types, then what the node captures around it.
+pub(crate) fn import_body<'a>(cx: &Context<'a, '_>, body: &FlatBody<'a>, types: &[Type]) -> Result<Graph, NodeError> {
+    let mut importer = Importer::new(cx.loaded, cx.names, cx.symbols, &body.graph.name);
+    for (name, ty) in body.inputs.iter().zip(types) {
+        let Some(name) = *name else { return Err(NodeError::Invalid("an input of its body has no name".into())) };
+        let id = importer.graph.add_input(&cx.names[name], ty.clone());
+        importer.slots.insert(name, Slot::Value(id));
+    }
+    for (name, captured) in &cx.captured {
+        let slot = match captured {
+            Captured::Initializer(tensor) => Slot::Initializer(tensor),
+            Captured::Value(id) => Slot::Value(match cx.graph.weight(*id) {
+                Some(weight) => importer.graph.add_weight(&cx.names[*name], (**weight).clone()),
+                None => {
+                    let value = cx.graph.value(*id);
+                    let inner = importer.graph.add_input(&cx.names[*name], value.ty.clone());
+                    importer.graph.set_content(inner, value.content.clone());
+                    inner
+                }
+            }),
+        };
+        importer.slots.insert(*name, slot);
+    }
+    for (name, tensor) in &body.initializers {
+        importer.slots.entry(*name).or_insert(Slot::Initializer(tensor));
+    }
+    let nested = |error: ImportError| match error {
+        ImportError::Proto(error) => NodeError::Proto(error),
+        ImportError::Budget(what) => NodeError::Budget(what),
+        error => NodeError::Invalid(error.to_string()),
+    };
+    importer.nodes(&body.nodes).map_err(nested)?;
+    for (port, name) in body.graph.output.iter().zip(&body.outputs) {
+        let Some(name) = *name else { return Err(NodeError::Invalid("an output of its body has no name".into())) };
+        if let Some(id) = importer.value(name)? {
+            importer.graph.add_output(&port.name, id);
+        }
+    }
+    if !importer.report.unsupported.is_empty() {
+        return Err(NodeError::Nested(importer.report.unsupported));
+    }
+    importer.graph.drop_unread_weights();
+    Ok(importer.graph)
+}
+
+impl<'a, 'm> Importer<'a, 'm> {
+    fn new(loaded: &'a Loaded, names: &'m [String], symbols: &'m Symbols, graph: &str) -> Self {
+        let (graph, report) = (Graph::new(graph), Report::default());
+        Importer { loaded, names, symbols, graph, slots: HashMap::new(), report }
+    }
+
+    /// All nodes, operands first.
+    fn nodes(&mut self, nodes: &[FlatNode<'a>]) -> Result<(), ImportError> {
+        let given: HashSet<Name> = self.slots.keys().copied().collect();
+        sorted(nodes, self.names, &given)?.into_iter().try_for_each(|at| self.node(&nodes[at]))
+    }
+
     /// Initializers and inputs. An input with an initializer has a default, which is what it is taken for.
     fn ports(&mut self, source: &'a GraphProto, flat: &Flat<'a>, options: &Options) -> Result<(), ImportError> {
         let number = |name: &str| flat.numbers.get(name).copied().flatten();
@@ -110,10 +157,9 @@ impl<'a> Importer<'a> {
             let Some(name) = number(&tensor.name) else {
                 return Err(ImportError::Invalid("an initializer has no name".into()));
             };
-            if !matches!(self.slots[name], Slot::Nothing) {
+            if self.slots.insert(name, Slot::Initializer(tensor)).is_some() {
                 return Err(ImportError::Invalid(format!("initializer {:?} is defined twice", tensor.name)));
             }
-            self.slots[name] = Slot::Initializer(tensor);
         }
         let mut seen = HashMap::new();
         for port in &source.input {
@@ -123,42 +169,47 @@ impl<'a> Importer<'a> {
             if seen.insert(name, ()).is_some() {
                 return Err(ImportError::Invalid(format!("graph input {:?} is defined twice", port.name)));
             }
-            if matches!(self.slots[name], Slot::Nothing) {
+            if !self.slots.contains_key(&name) {
                 let fixed = options.fixed.iter().find(|(n, _)| *n == port.name);
-                self.slots[name] = Slot::Value(match fixed {
+                let value = match fixed {
                     Some((_, tensor)) => self.graph.add_weight(&port.name, Weight::from_tensor(tensor)),
                     None => self.graph.add_input(&port.name, input_type(port)?),
-                });
+                };
+                self.slots.insert(name, Slot::Value(value));
             }
         }
         Ok(())
     }
 
     /// The value a name stands for; `None` when it comes from a node that is not supported.
-    fn value(&mut self, name: Name, flat: &Flat<'a>) -> Result<Option<ValueId>, NodeError> {
-        match self.slots.get(name).copied().unwrap_or(Slot::Nothing) {
-            Slot::Value(id) => Ok(Some(id)),
-            Slot::Unknown => Ok(None),
-            Slot::Nothing => Err(NodeError::Invalid(format!("{:?} is not defined", flat.names[name]))),
-            Slot::Initializer(tensor) => {
+    fn value(&mut self, name: Name) -> Result<Option<ValueId>, NodeError> {
+        match self.slots.get(&name).copied() {
+            Some(Slot::Value(id)) => Ok(Some(id)),
+            Some(Slot::Unknown) => Ok(None),
+            None => Err(NodeError::Invalid(format!("{:?} is not defined", self.names[name]))),
+            Some(Slot::Initializer(tensor)) => {
                 let id = self.graph.add_weight(&tensor.name, weight(self.loaded, tensor)?);
-                self.slots[name] = Slot::Value(id);
+                self.slots.insert(name, Slot::Value(id));
                 Ok(Some(id))
             }
         }
     }
 
-    fn node(&mut self, node: &FlatNode<'a>, flat: &Flat<'a>) -> Result<(), ImportError> {
+    fn node(&mut self, node: &FlatNode<'a>) -> Result<(), ImportError> {
         let opset = node.opset.unwrap_or(0);
         let named = |what: String| format!("node {:?} ({}, opset {opset}): {what}", node.name, node.op);
         let about = |what: String| ImportError::Invalid(named(what));
-        let results = match self.results(node, flat) {
+        let results = match self.results(node) {
             Ok(Some(results)) => results,
             // A node after one that is not supported: only its own operator can be judged.
             Ok(None) => vec![],
             Err(NodeError::Invalid(what)) => return Err(about(what)),
             Err(NodeError::Budget(what)) => return Err(ImportError::Budget(named(what))),
             Err(NodeError::Proto(e)) => return Err(e.into()),
+            Err(NodeError::Nested(nodes)) => {
+                self.report.unsupported.extend(nodes);
+                vec![]
+            }
             Err(NodeError::Unsupported(reason)) => {
                 self.report.unsupported.push(UnsupportedNode {
                     name: node.name.clone(),
@@ -172,17 +223,18 @@ impl<'a> Importer<'a> {
         };
         for (i, name) in node.outputs.iter().enumerate() {
             let Some(name) = *name else { continue };
-            self.slots[name] = match results.get(i) {
+            let slot = match results.get(i) {
                 None if results.is_empty() => Slot::Unknown,
                 None => return Err(about(format!("it has no result number {i}"))),
                 Some(id) => {
                     self.check_result(*id).map_err(about)?;
                     if self.graph.value(*id).name.is_empty() {
-                        self.graph.set_name(*id, &flat.names[name]);
+                        self.graph.set_name(*id, &self.names[name]);
                     }
                     Slot::Value(*id)
                 }
             };
+            self.slots.insert(name, slot);
         }
         Ok(())
     }
@@ -192,7 +244,7 @@ impl<'a> Importer<'a> {
         if fits(ty) { Ok(()) } else { Err(format!("its result would be {ty}, more than memory can address")) }
     }
 
-    fn results(&mut self, node: &FlatNode<'a>, flat: &Flat<'a>) -> Result<Option<Vec<ValueId>>, NodeError> {
+    fn results(&mut self, node: &FlatNode<'a>) -> Result<Option<Vec<ValueId>>, NodeError> {
         let Some(opset) = node.opset else {
             return Err(NodeError::Invalid(format!("the model imports no opset of domain {:?}", node.domain)));
         };
@@ -210,14 +262,27 @@ impl<'a> Importer<'a> {
         for name in &node.inputs {
             inputs.push(match name {
                 None => None,
-                Some(name) => match self.value(*name, flat)? {
+                Some(name) => match self.value(*name)? {
                     None => return Ok(None),
                     id => id,
                 },
             });
         }
-        let symbols = &self.symbols;
-        let mut context = Context { loaded: self.loaded, graph: &mut self.graph, node, opset, inputs, symbols };
+        let mut captured: Vec<(Name, Captured<'a>)> = Vec::new();
+        for name in node.bodies.iter().flat_map(|(_, body)| body.captures.iter().copied()) {
+            if captured.iter().any(|(n, _)| *n == name) {
+                continue;
+            }
+            captured.push(match self.slots.get(&name) {
+                Some(Slot::Initializer(tensor)) => (name, Captured::Initializer(tensor)),
+                _ => match self.value(name)? {
+                    None => return Ok(None),
+                    Some(id) => (name, Captured::Value(id)),
+                },
+            });
+        }
+        let (loaded, names, symbols, graph) = (self.loaded, self.names, self.symbols, &mut self.graph);
+        let mut context = Context { loaded, graph, node, opset, inputs, symbols, names, captured };
         (entry.import)(&mut context).map(Some)
     }
 
@@ -230,13 +295,14 @@ impl<'a> Importer<'a> {
             if seen.insert(name, ()).is_some() {
                 return Err(ImportError::Invalid(format!("graph output {:?} is listed twice", port.name)));
             }
-            match self.value(name, flat) {
+            match self.value(name) {
                 Ok(Some(id)) => self.graph.add_output(&port.name, id),
                 Ok(None) => {}
                 Err(NodeError::Budget(what)) => return Err(ImportError::Budget(format!("graph output: {what}"))),
                 Err(NodeError::Proto(e)) => return Err(e.into()),
                 Err(NodeError::Invalid(what)) => return Err(ImportError::Invalid(format!("graph output: {what}"))),
                 Err(NodeError::Unsupported(what)) => return Err(ImportError::UnsupportedModel(what)),
+                Err(NodeError::Nested(nodes)) => self.report.unsupported.extend(nodes),
             }
         }
         Ok(())

@@ -3,7 +3,7 @@
 use crate::context::{Context, Results};
 use crate::error::{NodeError, unsupported};
 use crate::ops::{
-    activation, arithmetic, constant, conv, data, index, matmul, norm, pool, reduce, resize, shape, softmax,
+    activation, arithmetic, constant, control, conv, data, index, matmul, norm, pool, reduce, resize, shape, softmax,
 };
 use std::fmt::Write;
 
@@ -87,6 +87,7 @@ const TABLE: &[Entry] = &[
     op("HardSwish", 14, activation::plain),
     op("Hardmax", 1, softmax::hardmax),
     op("Identity", 1, data::identity),
+    op("If", 1, control::branch),
     op("InstanceNormalization", 1, norm::instance),
     op("IsInf", 10, activation::is_inf),
     op("IsNaN", 9, activation::plain),
@@ -97,6 +98,7 @@ const TABLE: &[Entry] = &[
     op("LessOrEqual", 12, arithmetic::binary),
     op("Log", 1, activation::plain),
     op("LogSoftmax", 1, softmax::softmax),
+    op("Loop", 1, control::repeat),
     op("LpNormalization", 1, norm::lp),
     op("LpPool", 1, pool::lp),
     op("MatMul", 1, matmul::matmul),
@@ -136,6 +138,7 @@ const TABLE: &[Entry] = &[
     op("ScatterElements", 11, index::scatter_elements),
     op("ScatterND", 11, index::scatter_nd),
     op("Selu", 1, activation::with_parameters),
+    op("Scan", 9, control::scan),
     op("Shape", 1, shape::shape),
     op("Shrink", 9, activation::shrink),
     op("Sigmoid", 1, activation::plain),

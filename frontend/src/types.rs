@@ -4,7 +4,7 @@ use crate::error::{ImportError, NodeError, invalid, unsupported};
 use brolga_compiler::ir::{Dim, Type, Weight};
 use brolga_proto::tensor_proto::DataType;
 use brolga_proto::tensor_shape_proto::dimension::Value as DimValue;
-use brolga_proto::{Loaded, TensorProto, ValueInfoProto, type_proto};
+use brolga_proto::{Loaded, TensorProto, TypeProto, ValueInfoProto, type_proto};
 use brolga_runtime::DType;
 
 /// Element type of a number in the file.
@@ -34,6 +34,7 @@ pub(crate) fn dtype(number: i64) -> Result<DType, NodeError> {
         Some(DataType::Float8e5m2fnuz) => DType::F8E5M2FNUZ,
         Some(DataType::Float8e8m0) => DType::F8E8M0,
         Some(DataType::Float4e2m1) => DType::F4E2M1,
+        Some(DataType::String) => DType::String,
         Some(DataType::Undefined) | None => return invalid(format!("element type number {number} does not exist")),
         Some(other) => {
             let name = other.as_str_name();
@@ -76,25 +77,47 @@ pub(crate) fn fits(ty: &Type) -> bool {
     count.is_some_and(|n| n.checked_mul(16).is_some())
 }
 
+/// Sequences and optionals within each other.
+const MAX_NESTING: usize = 4;
+
 /// Type of a graph input. A dimension without number or name becomes a symbol named after the input.
 pub(crate) fn input_type(port: &ValueInfoProto) -> Result<Type, ImportError> {
-    let name = &port.name;
-    let Some(value) = port.r#type.as_ref().and_then(|t| t.value.as_ref()) else {
-        return Err(ImportError::Invalid(format!("input {name:?} has no type")));
-    };
-    let type_proto::Value::TensorType(tensor) = value else {
-        return Err(ImportError::UnsupportedModel(format!("input {name:?} is not a tensor; tensors are accepted")));
-    };
+    match &port.r#type {
+        Some(ty) => value_type(&port.name, ty, MAX_NESTING),
+        None => Err(ImportError::Invalid(format!("input {:?} has no type", port.name))),
+    }
+}
+
+fn value_type(name: &str, ty: &TypeProto, depth: usize) -> Result<Type, ImportError> {
+    let depth = depth.saturating_sub(1);
+    match &ty.value {
+        Some(type_proto::Value::TensorType(tensor)) => tensor_type(name, tensor),
+        Some(type_proto::Value::SequenceType(inner)) if depth > 0 => match &inner.elem_type {
+            Some(inner) => value_type(name, inner, depth).map(Type::sequence),
+            None => Err(ImportError::Invalid(format!("input {name:?} is a sequence of nothing"))),
+        },
+        Some(type_proto::Value::OptionalType(inner)) if depth > 0 => match &inner.elem_type {
+            Some(inner) => value_type(name, inner, depth).map(Type::optional),
+            None => Err(ImportError::Invalid(format!("input {name:?} is an optional of nothing"))),
+        },
+        Some(_) => {
+            let accepted = "tensors, and sequences and optionals of them are accepted";
+            Err(ImportError::UnsupportedModel(format!("input {name:?} is of a type that is not supported; {accepted}")))
+        }
+        None => Err(ImportError::Invalid(format!("input {name:?} has no type"))),
+    }
+}
+
+fn tensor_type(name: &str, tensor: &type_proto::Tensor) -> Result<Type, ImportError> {
     let about = |e: NodeError| match e {
         NodeError::Invalid(what) => ImportError::Invalid(format!("input {name:?}: {what}")),
         NodeError::Unsupported(what) => ImportError::UnsupportedModel(format!("input {name:?}: {what}")),
         NodeError::Budget(what) => ImportError::Budget(format!("input {name:?}: {what}")),
+        NodeError::Nested(_) => ImportError::Invalid(format!("input {name:?}")),
         NodeError::Proto(e) => ImportError::Proto(e),
     };
-    let Some(shape) = &tensor.shape else {
-        let what = format!("input {name:?} has no shape; one whose dimensions are numbers or names is accepted");
-        return Err(ImportError::UnsupportedModel(what));
-    };
+    let element = dtype(i64::from(tensor.elem_type)).map_err(about)?;
+    let Some(shape) = &tensor.shape else { return Ok(Type::unranked(element)) };
     check_rank(shape.dim.len()).map_err(about)?;
     let mut dims = Vec::with_capacity(shape.dim.len());
     for (axis, dim) in shape.dim.iter().enumerate() {
@@ -109,7 +132,7 @@ pub(crate) fn input_type(port: &ValueInfoProto) -> Result<Type, ImportError> {
             Some(DimValue::DimValue(n)) => Dim::Const(*n),
         });
     }
-    let ty = Type::new(dtype(i64::from(tensor.elem_type)).map_err(about)?, dims);
+    let ty = Type::new(element, dims);
     if !fits(&ty) {
         return Err(ImportError::Invalid(format!("input {name:?} is {ty}, more than memory can address")));
     }

@@ -375,6 +375,23 @@ impl Graph {
             self.dag.remove_node(place);
         }
     }
+    /// Adds the nodes and constants of another graph, which reads `inputs` as its inputs, and gives its outputs.
+    pub fn splice(&mut self, other: &Graph, inputs: &[ValueId]) -> Vec<ValueId> {
+        let mut here: HashMap<ValueId, ValueId> = other.inputs.iter().copied().zip(inputs.iter().copied()).collect();
+        for (id, value) in &other.values {
+            if let Origin::Weight(weight) = &value.origin {
+                here.insert(*id, self.add_weight(value.name.as_str(), (**weight).clone()));
+            }
+        }
+        for id in other.topological() {
+            let node = other.node(id);
+            let operands: Vec<ValueId> = node.inputs.iter().map(|v| here[v]).collect();
+            let typed = node.outputs.iter().map(|v| (other.ty(*v).clone(), other.value(*v).content.clone())).collect();
+            let made = self.add_typed_node(node.op.clone(), &operands, typed, node.name.as_str());
+            here.extend(node.outputs.iter().copied().zip(made));
+        }
+        other.outputs.iter().map(|(_, id)| here[id]).collect()
+    }
     /// Removes weights that nothing reads.
     pub fn drop_unread_weights(&mut self) {
         let mut used: BTreeSet<ValueId> = self.nodes.values().flat_map(|n| n.inputs.iter().copied()).collect();

@@ -3,6 +3,7 @@
 pub(crate) mod activation;
 pub(crate) mod arithmetic;
 pub(crate) mod constant;
+pub(crate) mod control;
 pub(crate) mod conv;
 pub(crate) mod data;
 pub(crate) mod index;
