@@ -110,6 +110,7 @@ fn read(path: &Path, port: &ValueInfoProto) -> Result<(String, Value), CaseError
         Err(NodeError::Unsupported(what)) => Err(CaseError::Unsupported { path: path.into(), what }),
         Err(NodeError::Invalid(what) | NodeError::Budget(what)) => Err(content(what)),
         Err(NodeError::Proto(e)) => Err(content(e.to_string())),
+        Err(NodeError::Nested(_)) => Err(content("it is no tensor".into())),
     }
 }
 
