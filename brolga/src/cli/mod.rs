@@ -12,6 +12,7 @@ mod ops;
 mod run;
 mod schedule;
 mod steps;
+mod test_suite;
 
 use brolga_runner::{ExitCode, Failure};
 use clap::{Parser, Subcommand};
@@ -51,6 +52,7 @@ enum Verb {
     Check(check::Args),
     Compare(compare::Args),
     Ops(ops::Args),
+    TestSuite(test_suite::Args),
 }
 
 impl Cli {
@@ -66,6 +68,7 @@ impl Cli {
             Verb::Check(args) => check::execute(&args, &mut out),
             Verb::Compare(args) => compare::execute(args, &mut out),
             Verb::Ops(args) => ops::execute(&args, &mut out),
+            Verb::TestSuite(args) => test_suite::execute(&args, &mut out),
         };
         let done = done.and_then(|code| Ok(out.flush().map(|()| code)?));
         match done {

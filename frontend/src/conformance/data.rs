@@ -98,7 +98,8 @@ fn ramp(port: &ValueInfoProto) -> Option<Tensor> {
 /// The value in a file, whose kind is that of the port.
 fn read(path: &Path, port: &ValueInfoProto) -> Result<(String, Value), CaseError> {
     let bytes = std::fs::read(path).map_err(|source| CaseError::Io { path: path.into(), source })?;
-    let content = |what: String| CaseError::Content { path: path.into(), what };
+    let short = path.parent().and_then(Path::parent).and_then(|case| path.strip_prefix(case).ok()).unwrap_or(path);
+    let content = |what: String| CaseError::Content { path: short.into(), what };
     let wire = |e: ProtoError| content(e.to_string());
     let value = match port.r#type.as_ref().and_then(|t| t.value.as_ref()) {
         Some(Kind::SequenceType(_)) => sequence(&decode_sequence(bytes.into()).map_err(wire)?),
@@ -107,7 +108,7 @@ fn read(path: &Path, port: &ValueInfoProto) -> Result<(String, Value), CaseError
     };
     match value {
         Ok(value) => Ok((port.name.clone(), value)),
-        Err(NodeError::Unsupported(what)) => Err(CaseError::Unsupported { path: path.into(), what }),
+        Err(NodeError::Unsupported(what)) => Err(CaseError::Unsupported { path: short.into(), what }),
         Err(NodeError::Invalid(what) | NodeError::Budget(what)) => Err(content(what)),
         Err(NodeError::Proto(e)) => Err(content(e.to_string())),
         Err(NodeError::Nested(_)) => Err(content("it is no tensor".into())),

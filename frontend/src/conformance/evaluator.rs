@@ -3,9 +3,10 @@
 use super::{Case, CaseError, DataSet, Outcome, Verdict, judge};
 use crate::{ImportError, Options, import};
 use brolga_compiler::ir::Graph;
-use brolga_compiler::ir::eval::evaluate as evaluate_graph;
+use brolga_compiler::ir::eval::evaluate_values;
 use brolga_proto::Class;
-use brolga_runtime::{Tensor, Value};
+use brolga_runtime::Value;
+use std::sync::Arc;
 
 /// Imports and evaluates a case and judges its outputs. With `known` the inputs are constants of the graph: it shows what an
 /// operator does that needs to know an operand which its case gives as an input.
@@ -43,10 +44,11 @@ fn refused(error: ImportError) -> Outcome {
 fn outputs(graph: &Graph, set: &DataSet) -> Result<Vec<(String, Value)>, String> {
     let input = |id| {
         let name = &graph.value(id).name;
-        let found = set.inputs.iter().find(|(n, _)| n == name).and_then(|(_, v)| v.as_tensor());
-        found.cloned().ok_or_else(|| format!("the case has no tensor for input {name:?}"))
+        let found = set.inputs.iter().find(|(n, _)| n == name);
+        found.map(|(_, v)| Arc::new(v.clone())).ok_or_else(|| format!("the case has no value for input {name:?}"))
     };
-    let inputs = graph.inputs().iter().map(|id| input(*id)).collect::<Result<Vec<Tensor>, String>>()?;
-    let results = evaluate_graph(graph, &inputs).map_err(|e| e.to_string())?;
-    Ok(graph.outputs().iter().map(|(name, _)| name.clone()).zip(results.into_iter().map(Value::Tensor)).collect())
+    let inputs = graph.inputs().iter().map(|id| input(*id)).collect::<Result<Vec<_>, String>>()?;
+    let results = evaluate_values(graph, &inputs).map_err(|e| e.to_string())?;
+    let results = results.into_iter().map(Arc::unwrap_or_clone);
+    Ok(graph.outputs().iter().map(|(name, _)| name.clone()).zip(results).collect())
 }
