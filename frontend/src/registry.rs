@@ -3,7 +3,8 @@
 use crate::context::{Context, Results};
 use crate::error::{NodeError, unsupported};
 use crate::ops::{
-    activation, arithmetic, constant, control, conv, data, index, matmul, norm, pool, reduce, resize, shape, softmax,
+    activation, arithmetic, constant, control, conv, data, index, matmul, norm, pool, quantize, reduce, resize, shape,
+    softmax,
 };
 use std::fmt::Write;
 
@@ -58,13 +59,16 @@ const TABLE: &[Entry] = &[
     but("numbers and booleans", op("Constant", 1, constant::constant)),
     op("ConstantOfShape", 9, constant::constant_of_shape),
     op("Conv", 1, conv::conv),
+    op("ConvInteger", 10, quantize::conv_integer),
     op("ConvTranspose", 1, conv::transpose),
     op("Cos", 7, activation::plain),
     op("Cosh", 9, activation::plain),
     but("constant axis", op("CumSum", 11, reduce::cum_sum)),
     op("DepthToSpace", 1, data::depth_to_space),
+    op("DequantizeLinear", 10, quantize::dequantize),
     op("Div", 1, arithmetic::binary),
     but("inference form", op("Dropout", 1, data::dropout)),
+    op("DynamicQuantizeLinear", 11, quantize::dynamic),
     op("Elu", 1, activation::with_parameters),
     op("Equal", 1, arithmetic::binary),
     op("Erf", 9, activation::plain),
@@ -102,6 +106,7 @@ const TABLE: &[Entry] = &[
     op("LpNormalization", 1, norm::lp),
     op("LpPool", 1, pool::lp),
     op("MatMul", 1, matmul::matmul),
+    op("MatMulInteger", 10, quantize::matmul_integer),
     op("Max", 1, arithmetic::variadic),
     op("MaxPool", 1, pool::max),
     op("Mean", 1, arithmetic::variadic),
@@ -117,6 +122,9 @@ const TABLE: &[Entry] = &[
     op("PRelu", 1, arithmetic::prelu),
     but("constant value and axes", op("Pad", 1, data::pad)),
     op("Pow", 1, arithmetic::pow),
+    op("QLinearConv", 10, quantize::conv),
+    but("scales of one number, or per row or column", op("QLinearMatMul", 10, quantize::matmul)),
+    op("QuantizeLinear", 10, quantize::quantize),
     op("RMSNormalization", 23, norm::rms),
     op("Range", 11, constant::range),
     op("Reciprocal", 1, activation::plain),

@@ -277,6 +277,64 @@ pub enum Op {
     Where,
     /// `[x]`
     Cast(DType),
+    /// `[x, scale, (zero point)]`: x / scale rounded to even, plus the zero point, saturated. The scale is one number, one per
+    /// index of an axis, or one per block of an axis.
+    Quantize {
+        /// Element type of the result.
+        to: DType,
+        /// Dimension that scales differ along.
+        axis: usize,
+        /// Elements of the axis that share a scale; 0 where there are no blocks.
+        block: usize,
+        /// Type that the quotient is computed in.
+        precision: DType,
+        /// Whether floats of 8 bits saturate.
+        saturate: bool,
+    },
+    /// `[x, scale, (zero point)]`: (x - zero point) * scale.
+    Dequantize {
+        /// Element type of the result.
+        to: DType,
+        /// Dimension that scales differ along.
+        axis: usize,
+        /// Elements of the axis that share a scale; 0 where there are no blocks.
+        block: usize,
+    },
+    /// `[x, w, x zero point, w zero point, (bias), ..]`: convolution of 8-bit integers less their zero points, and an i32
+    /// bias per channel, in i32 that wraps. Then, unless the result is i32: the sum as f32 through the expression, whose further
+    /// inputs are the last operands read as f32; an 8-bit result is rounded to even and saturated.
+    ConvInteger {
+        /// Geometry.
+        window: Window,
+        /// Groups.
+        group: usize,
+        /// Whether there is a bias.
+        bias: bool,
+        /// Element type of the result: i32, f32, u8 or i8.
+        to: DType,
+        /// What happens to the sums; empty for i32.
+        epilogue: Expression,
+    },
+    /// `[a, b, a zero point, b zero point, (bias), ..]`: matrix product of 8-bit integers; the rest as in
+    /// [`Op::ConvInteger`].
+    MatMulInteger {
+        /// Whether `b` is `[n, k]`.
+        trans_b: bool,
+        /// Whether there is a bias, one number per column.
+        bias: bool,
+        /// Element type of the result: i32, f32, u8 or i8.
+        to: DType,
+        /// What happens to the sums; empty for i32.
+        epilogue: Expression,
+    },
+    /// `[x0, x1, ..]`: like [`Op::Elementwise`] on operands of f32, u8, i8 or i32 read as f32; an 8-bit result is rounded to
+    /// even and saturated.
+    Requantize {
+        /// Element type of the result: f32, u8 or i8.
+        to: DType,
+        /// The arithmetic.
+        expression: Expression,
+    },
     /// `[x]` to a float of 8 bits, where [`Op::Cast`] saturates and rounds powers of two up.
     CastNarrow {
         /// Element type of the result.

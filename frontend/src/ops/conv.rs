@@ -8,7 +8,7 @@ use crate::context::{Context, Results};
 use crate::error::{NodeError, invalid, unsupported};
 use brolga_compiler::ir::{AutoPad, Dim, Expression, Op, ValueId, Window};
 
-fn group(cx: &Context<'_, '_>) -> Result<usize, NodeError> {
+pub(super) fn group(cx: &Context<'_, '_>) -> Result<usize, NodeError> {
     let group = cx.node.attributes.int_or("group", 1)?;
     match usize::try_from(group) {
         Ok(n) if (1..1 << 31).contains(&n) => Ok(n),

@@ -10,6 +10,7 @@ pub(crate) mod index;
 pub(crate) mod matmul;
 pub(crate) mod norm;
 pub(crate) mod pool;
+pub(crate) mod quantize;
 pub(crate) mod reduce;
 pub(crate) mod resize;
 pub(crate) mod shape;

@@ -18,6 +18,22 @@ pub enum Call {
         saturate: bool,
         rounding: PowerRounding,
     },
+    /// `[x, scale, (zero)]`
+    Quantize {
+        axis: usize,
+        block: usize,
+        precision: DType,
+        saturate: bool,
+    },
+    /// `[x, scale, (zero)]`
+    Dequantize {
+        axis: usize,
+        block: usize,
+    },
+    /// `[x, w, x zero, w zero]`
+    ConvInteger(IntegerWindow),
+    /// `[a, b, a zero, b zero]`
+    MatMulInteger,
     Reduce {
         kind: ReduceKind,
         axes: Vec<usize>,
@@ -114,6 +130,12 @@ impl Call {
         let [out] = outputs else { return Err(self.count()) };
         match (self, inputs) {
             (Call::Concat { axis }, _) => concat(*axis, inputs, out),
+            (Call::Quantize { axis, block, precision, saturate }, _) => {
+                quantize((*axis, *block), *precision, *saturate, inputs, out)
+            }
+            (Call::Dequantize { axis, block }, _) => dequantize((*axis, *block), inputs, out),
+            (Call::ConvInteger(window), _) => conv_integer(window, inputs, out),
+            (Call::MatMulInteger, _) => matmul_integer(inputs, out),
             (_, []) => self.run0(out),
             (_, [x]) => self.run1(x, out),
             (_, [a, b]) => self.run2(a, b, out),
@@ -192,6 +214,15 @@ impl fmt::Display for Call {
             Call::CastNarrow { saturate, rounding } => {
                 write!(f, "cast_narrow saturate={saturate} rounding={}", rounding.name())
             }
+            Call::Quantize { axis, block, precision, saturate } => {
+                write!(f, "quantize axis={axis} block={block} precision={precision} saturate={saturate}")
+            }
+            Call::Dequantize { axis, block } => write!(f, "dequantize axis={axis} block={block}"),
+            Call::ConvInteger(IntegerWindow { stride, dilation, begin, group }) => {
+                let (stride, dilation) = (List(stride), List(dilation));
+                write!(f, "conv_integer stride={stride} dilation={dilation} begin={} group={group}", List(begin))
+            }
+            Call::MatMulInteger => f.write_str("matmul_integer"),
             Call::Reduce { kind, axes } => write!(f, "reduce kind={} axes={}", kind.name(), List(axes)),
             Call::ArgReduce { min, axis, last } => write!(f, "arg_reduce min={min} axis={axis} last={last}"),
             Call::CumSum { axis, exclusive, reverse } => {
@@ -273,6 +304,20 @@ fn parse(head: &str, w: &Words) -> Option<Call> {
         "cast_narrow" => {
             Call::CastNarrow { saturate: w.get("saturate")?, rounding: PowerRounding::from_name(w.name("rounding")?)? }
         }
+        "quantize" => Call::Quantize {
+            axis: w.get("axis")?,
+            block: w.get("block")?,
+            precision: DType::from_name(w.name("precision")?)?,
+            saturate: w.get("saturate")?,
+        },
+        "dequantize" => Call::Dequantize { axis: w.get("axis")?, block: w.get("block")? },
+        "conv_integer" => Call::ConvInteger(IntegerWindow {
+            stride: w.list("stride")?,
+            dilation: w.list("dilation")?,
+            begin: w.list("begin")?,
+            group: w.get("group")?,
+        }),
+        "matmul_integer" => Call::MatMulInteger,
         "reduce" => Call::Reduce { kind: ReduceKind::from_name(w.name("kind")?)?, axes: w.list("axes")? },
         "arg_reduce" => Call::ArgReduce { min: w.get("min")?, axis: w.get("axis")?, last: w.get("last")? },
         "cum_sum" => Call::CumSum { axis: w.get("axis")?, exclusive: w.get("exclusive")?, reverse: w.get("reverse")? },

@@ -7,10 +7,12 @@ mod call;
 mod elementwise;
 pub mod function;
 mod index;
+mod integer;
 mod ml;
 mod movement;
 mod narrow;
 mod op;
+mod quantize;
 mod reduce;
 mod regular;
 mod routine;
@@ -24,11 +26,13 @@ pub use call::{Call, ParseCallError};
 pub use elementwise::{binary, cast, cast_narrow, select, unary};
 pub use function::{Attribute, Function};
 pub use index::{gather, gather_elements, gather_nd, one_hot, scatter_elements, scatter_nd};
+pub use integer::{IntegerWindow, add_channels, conv_integer, matmul_integer};
 pub use movement::{
     concat, copy, depth_to_space, expand, fill, integers, pad, range, slice, space_to_depth, tile, transpose, trilu,
 };
 pub use narrow::{PowerRounding, decode, encode};
 pub use op::{BinaryOp, PadMode, ReduceKind, ScatterKind, UnaryOp};
+pub use quantize::{dequantize, integer_range, is_quantized, quantize};
 pub use reduce::{arg_reduce, cum_sum, reduce, top_k};
 pub use routine::Routine;
 pub use scalar::erf;

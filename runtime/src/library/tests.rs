@@ -174,6 +174,10 @@ fn text_form() {
         Call::Where,
         Call::Cast,
         Call::CastNarrow { saturate: false, rounding: PowerRounding::Nearest },
+        Call::Quantize { axis: 1, block: 4, precision: DType::F16, saturate: false },
+        Call::Dequantize { axis: 0, block: 0 },
+        Call::ConvInteger(IntegerWindow { stride: vec![1, 2], dilation: vec![1, 1], begin: vec![0, -1], group: 3 }),
+        Call::MatMulInteger,
         Call::Reduce { kind: ReduceKind::Sum, axes: vec![] },
         Call::ArgReduce { min: true, axis: 1, last: false },
         Call::CumSum { axis: 2, exclusive: true, reverse: false },
@@ -201,7 +205,7 @@ fn text_form() {
     for call in &calls {
         assert_eq!(call.to_string().parse::<Call>().as_ref(), Ok(call));
     }
-    assert_eq!(calls.len(), 41 + 18 + 10 + 5 + 27);
+    assert_eq!(calls.len(), 41 + 18 + 10 + 5 + 31);
     for text in ["", "gather", "gather axis=-1", "pad mode=none before=", "unary op=clip lo=1", "cast x"] {
         assert!(text.parse::<Call>().is_err(), "{text}");
     }
@@ -272,4 +276,43 @@ fn integers_of_four_and_two_bits() {
     assert_eq!(wide.bytes(), [7, 7, 248, 255]);
     assert_eq!(ints(Call::Cast, &[&to(DType::I2)], &[4]), [-1, -1, 0, -1]);
     assert!(run(Call::Binary(BinaryOp::Add), &[&to(DType::I4), &to(DType::I4)], DType::I4, &[4]).is_err());
+}
+
+#[test]
+fn integer_sums() {
+    let bytes = |dtype, shape: &[usize], x: &[u8]| Tensor::from_bytes(dtype, shape, x).unwrap();
+    let sums = |call: Call, inputs: &[&Tensor], shape: &[usize]| {
+        run(call, inputs, DType::I32, shape).unwrap().as_slice::<i32>().unwrap().to_vec()
+    };
+    // Padding is the zero point: it adds nothing.
+    let x = bytes(DType::U8, &[1, 1, 2, 2], &[2, 3, 4, 5]);
+    let w = bytes(DType::I8, &[1, 1, 2, 2], &[1, 0xff, 2, 3]);
+    let (one, zero) = (bytes(DType::U8, &[], &[1]), bytes(DType::I8, &[1], &[0]));
+    let window = IntegerWindow { stride: vec![1, 1], dilation: vec![1, 1], begin: vec![1, 0], group: 1 };
+    assert_eq!(sums(Call::ConvInteger(window), &[&x, &w, &one, &zero], &[1, 1, 2, 1]), [2 + 6, 1 - 2 + 6 + 12]);
+    let a = bytes(DType::U8, &[2, 2], &[11, 7, 3, 10]);
+    let b = bytes(DType::U8, &[2, 1], &[1, 4]);
+    let (twelve, none) = (bytes(DType::U8, &[2], &[12, 3]), bytes(DType::U8, &[], &[0]));
+    assert_eq!(sums(Call::MatMulInteger, &[&a, &b, &twelve, &none], &[2, 1]), [-1 - 20, 28]);
+    assert!(run(Call::MatMulInteger, &[&b, &b, &none, &none], DType::I32, &[2, 1]).is_err());
+}
+
+#[test]
+fn quantisation_per_tensor_axis_and_block() {
+    let q = |x: &Tensor, s: &Tensor, z: Option<&Tensor>, dtype, axis, block| {
+        let call = Call::Quantize { axis, block, precision: DType::F32, saturate: true };
+        let inputs: Vec<&Tensor> = [x, s].into_iter().chain(z).collect();
+        run(call, &inputs, dtype, x.shape()).unwrap().bytes().to_vec()
+    };
+    let x = f32s(&[2, 3], &[1.0, 3.0, 1000.0, -1.0, 5.0, -1000.0]);
+    let zero = Tensor::from_bytes(DType::U8, &[], &[1]).unwrap();
+    // Halves are rounded to even before the zero point is added.
+    assert_eq!(q(&x, &f32s(&[], &[2.0]), Some(&zero), DType::U8, 0, 0), [1, 3, 255, 1, 3, 0]);
+    assert_eq!(q(&x, &f32s(&[2], &[1.0, 0.5]), None, DType::I8, 0, 0), [1, 3, 127, 0xfe, 10, 0x80]);
+    assert_eq!(q(&x, &f32s(&[2, 2], &[1.0, 500.0, 2.0, 1.0]), None, DType::I4, 1, 2), [1, 3, 2, 0, 2, 0xf8]);
+    let codes = Tensor::from_bytes(DType::I8, &[2, 2], &[1, 0xff, 3, 4]).unwrap();
+    let scale = f32s(&[2], &[0.5, 2.0]);
+    assert_eq!(floats(Call::Dequantize { axis: 1, block: 0 }, &[&codes, &scale], &[2, 2]), [0.5, -2.0, 1.5, 8.0]);
+    let call = Call::Dequantize { axis: 1, block: 0 };
+    assert!(run(call, &[&codes, &f32s(&[3], &[1.0; 3])], DType::F32, &[2, 2]).is_err());
 }

@@ -1,6 +1,6 @@
 //! Which library call an operation is, once its shapes are known.
 
-use super::known;
+use super::{known, quantized};
 use crate::ir::{Graph, NodeId, Op, ValueId};
 use brolga_runtime::library::Call;
 use brolga_runtime::{DType, Tensor};
@@ -42,6 +42,15 @@ pub fn library_call(
         Op::Binary(op) => all(Call::Binary(*op)),
         Op::Where => all(Call::Where),
         Op::Cast(_) => first(Call::Cast),
+        Op::Quantize { axis, block, precision, saturate, .. } => {
+            let (axis, block, precision, saturate) = (*axis, *block, *precision, *saturate);
+            all(Call::Quantize { axis, block, precision, saturate })
+        }
+        Op::Dequantize { axis, block, .. } => all(Call::Dequantize { axis: *axis, block: *block }),
+        Op::ConvInteger { window, group, bias: false, to: DType::I32, .. } => {
+            all(Call::ConvInteger(quantized::geometry(window, *group, shapes.first()?)?))
+        }
+        Op::MatMulInteger { trans_b: false, bias: false, to: DType::I32, .. } => all(Call::MatMulInteger),
         Op::CastNarrow { saturate, rounding, .. } => {
             first(Call::CastNarrow { saturate: *saturate, rounding: *rounding })
         }
@@ -91,6 +100,9 @@ pub fn library_call(
         | Op::Lrn { .. }
         | Op::LpNorm { .. }
         | Op::Elementwise(_)
+        | Op::ConvInteger { .. }
+        | Op::MatMulInteger { .. }
+        | Op::Requantize { .. }
         | Op::Softmax { .. }
         | Op::Resize(_)
         | Op::Function { .. }

@@ -11,6 +11,7 @@ mod expression;
 mod matmul;
 mod norm;
 mod pool;
+mod quantized;
 mod resize;
 mod values;
 
@@ -255,6 +256,11 @@ fn compute(op: &Op, x: &[&Tensor], outputs: &mut [Tensor]) -> Result<(), EvalErr
             matmul::matmul(x[0], x[1], [*trans_a, *trans_b], bias.then(|| x[2]), out)?;
             expression::epilogue(epilogue, &x[2 + usize::from(*bias)..], out)
         }
+        Op::ConvInteger { window, group, bias, epilogue, .. } => {
+            quantized::conv(x, window, *group, (*bias, epilogue), out)
+        }
+        Op::MatMulInteger { trans_b, bias, epilogue, .. } => quantized::matmul(x, *trans_b, (*bias, epilogue), out),
+        Op::Requantize { expression, .. } => quantized::requantize(expression, x, out),
         Op::Elementwise(expression) => expression::elementwise(expression, x, out),
         Op::Pool { kind, window, column_major, .. } => pool::pool(x[0], *kind, window, *column_major, outputs),
         Op::BatchNorm { epsilon } => norm::batch_norm(x, *epsilon, out),

@@ -25,6 +25,11 @@ pub fn arity(op: &Op) -> (usize, Option<usize>, usize) {
         Op::Conv { bias, epilogue, .. }
         | Op::ConvTranspose { bias, epilogue, .. }
         | Op::MatMul { bias, epilogue, .. } => exact(2 + usize::from(*bias) + epilogue.input_count() - 1),
+        Op::ConvInteger { bias, epilogue, .. } | Op::MatMulInteger { bias, epilogue, .. } => {
+            exact(4 + usize::from(*bias) + epilogue.input_count() - 1)
+        }
+        Op::Quantize { .. } | Op::Dequantize { .. } => (2, Some(3), 1),
+        Op::Requantize { expression, .. } => exact(expression.input_count()),
         Op::Pool { kind: PoolKind::Max, .. } => (1, Some(1), 2),
         Op::BatchNorm { .. } => exact(5),
         Op::InstanceNorm { .. } | Op::GroupNorm { .. } => exact(3),

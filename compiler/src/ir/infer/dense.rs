@@ -11,10 +11,11 @@ fn matrix(shape: &[Dim], transposed: bool) -> (&[Dim], &Dim, &Dim) {
     if transposed { (batch, &last[1], &last[0]) } else { (batch, &last[0], &last[1]) }
 }
 
-pub(super) fn matmul(x: &Operands, trans: [bool; 2], bias: bool, fused: &Expression) -> Rule {
+/// The shape of numpy's `matmul`, either operand transposed first.
+pub(super) fn product_shape(x: &Operands, trans: [bool; 2]) -> Result<Vec<Dim>, String> {
     let (a, b) = (x.ty(0), x.ty(1));
-    if a.rank() == 0 || b.rank() == 0 || a.dtype != b.dtype || !(a.dtype.is_float() || a.dtype.is_integer()) {
-        return Err(format!("operands {a} and {b}; accepted are numbers of one type and ranks of at least 1"));
+    if a.rank() == 0 || b.rank() == 0 {
+        return Err(format!("operands {a} and {b}; accepted are ranks of at least 1"));
     }
     if (trans[0] && a.rank() < 2) || (trans[1] && b.rank() < 2) {
         return Err(format!("operands {a} and {b}; only matrices are transposed"));
@@ -35,9 +36,20 @@ pub(super) fn matmul(x: &Operands, trans: [bool; 2], bias: bool, fused: &Express
     if b.rank() > 1 {
         shape.push(n.clone());
     }
-    let ty = Type::new(a.dtype, shape);
+    Ok(shape)
+}
+
+pub(super) fn matmul(x: &Operands, trans: [bool; 2], bias: bool, fused: &Expression) -> Rule {
+    let (a, b) = (x.ty(0), x.ty(1));
+    if a.dtype != b.dtype || !(a.dtype.is_float() || a.dtype.is_integer()) {
+        return Err(format!("operands {a} and {b}; accepted are numbers of one type and ranks of at least 1"));
+    }
+    let ty = Type::new(a.dtype, product_shape(x, trans)?);
     if bias {
         let bias = x.ty(2);
+        // The columns of a vector on the right are one.
+        let column = Dim::Const(1);
+        let n = if b.rank() == 1 { &column } else { &b.shape[b.rank() - 1 - usize::from(trans[1])] };
         if bias.dtype != a.dtype || bias.rank() != 1 || agree(&bias.shape[0], n).is_none() {
             return Err(format!("bias {bias}; accepted is {}[{n}]", a.dtype));
         }

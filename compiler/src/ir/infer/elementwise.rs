@@ -48,7 +48,7 @@ pub(super) fn binary(x: &Operands, op: BinaryOp) -> Rule {
 }
 
 /// Refuses an expression that reads what is not there yet, or computes what is no f32 function.
-fn check_expression(expression: &Expression) -> Result<(), String> {
+pub(super) fn check_expression(expression: &Expression) -> Result<(), String> {
     for (i, step) in expression.steps.iter().enumerate() {
         let args = match step {
             Step::Unary(UnaryOp::Not | UnaryOp::IsNaN, _) => return Err(format!("step {i} is no f32 function")),

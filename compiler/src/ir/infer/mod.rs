@@ -11,6 +11,7 @@ mod dense;
 mod dims;
 mod elementwise;
 mod index;
+mod quantized;
 mod reduce;
 mod shape;
 mod window;
@@ -167,6 +168,13 @@ fn rule(op: &Op, x: &Operands) -> Rule {
         Op::Elementwise(expression) => elementwise::expression(x, expression),
         Op::Where => elementwise::select(x),
         Op::Cast(to) => elementwise::cast(x, *to),
+        Op::Quantize { to, axis, block, precision, .. } => quantized::quantize(x, *to, *axis, *block, *precision),
+        Op::Dequantize { to, axis, block } => quantized::dequantize(x, *to, *axis, *block),
+        Op::ConvInteger { window, group, bias, to, epilogue } => {
+            quantized::conv(x, window, *group, *bias, *to, epilogue)
+        }
+        Op::MatMulInteger { trans_b, bias, to, epilogue } => quantized::matmul(x, *trans_b, *bias, *to, epilogue),
+        Op::Requantize { to, expression } => quantized::requantize(x, *to, expression),
         Op::CastNarrow { to, .. } => elementwise::cast_narrow(x, *to),
         Op::Reduce { kind, axes, keep } => reduce::reduce(x, *kind, axes, *keep),
         Op::ArgReduce { axis, keep, .. } => reduce::arg_reduce(x, *axis, *keep),

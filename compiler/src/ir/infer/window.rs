@@ -93,12 +93,12 @@ fn split_pads(totals: impl Iterator<Item = i64>, auto_pad: AutoPad) -> (Vec<i64>
 }
 
 /// Checks what both kinds of convolution share; `taps` are the weight's spatial extents.
-fn check_conv(x: &Operands, window: &Window, group: usize) -> Result<(), String> {
+fn check_conv(x: &Operands, window: &Window, group: usize, integers: bool) -> Result<(), String> {
     let (input, weight) = (x.ty(0), x.ty(1));
     if input.rank() < 3 || weight.rank() != input.rank() {
         return Err(format!("input {input} and weight {weight}; accepted are equal ranks of at least 3"));
     }
-    if !input.dtype.is_float() || weight.dtype != input.dtype {
+    if !integers && (!input.dtype.is_float() || weight.dtype != input.dtype) {
         return Err(format!("input {input} and weight {weight}; accepted are floats of one type"));
     }
     check(window, input.rank())?;
@@ -121,8 +121,9 @@ fn check_bias(x: &Operands, at: usize, channels: &Dim) -> Result<(), String> {
     Err(format!("bias {bias}; accepted is {}[{channels}]", x.dtype(0)))
 }
 
-pub(super) fn conv(x: &Operands, window: &Window, group: usize, bias: bool, fused: &Expression) -> Rule {
-    check_conv(x, window, group)?;
+/// The shape that a convolution has, of floats of one type or of integers.
+pub(super) fn conv_shape(x: &Operands, window: &Window, group: usize, integers: bool) -> Result<Vec<Dim>, String> {
+    check_conv(x, window, group, integers)?;
     let (input, weight) = (x.shape(0), x.shape(1));
     let groups = Dim::Const(group as i64);
     if agree(&input[1], &weight[1].mul(&groups)).is_none() {
@@ -140,8 +141,13 @@ pub(super) fn conv(x: &Operands, window: &Window, group: usize, bias: bool, fuse
     for (i, dim) in input[2..].iter().enumerate() {
         shape.push(extent(dim, window, i, false)?);
     }
+    Ok(shape)
+}
+
+pub(super) fn conv(x: &Operands, window: &Window, group: usize, bias: bool, fused: &Expression) -> Rule {
+    let shape = conv_shape(x, window, group, false)?;
     if bias {
-        check_bias(x, 2, &weight[0])?;
+        check_bias(x, 2, &shape[1])?;
     }
     let ty = Type::new(x.dtype(0), shape);
     epilogue(x, 2 + usize::from(bias), fused, &ty)?;
@@ -156,7 +162,7 @@ pub(super) fn conv_transpose(
     bias: bool,
     fused: &Expression,
 ) -> Rule {
-    check_conv(x, window, group)?;
+    check_conv(x, window, group, false)?;
     let (input, weight) = (x.shape(0), x.shape(1));
     let spatial = input.len() - 2;
     if output_pad.len() != spatial || output_pad.iter().any(|p| p.unsigned_abs() as usize > MAX_ATTRIBUTE) {

@@ -59,6 +59,25 @@ pub(super) fn describe(op: &Op) -> (&'static str, List) {
         Op::Elementwise(e) => ("elementwise", out.with("steps", expression(e))),
         Op::Where => ("where", out),
         Op::Cast(to) => ("cast", out.with("to", word(to.name()))),
+        Op::Quantize { to, axis, block, precision, saturate } => {
+            let out = out.with("to", word(to.name())).with("axis", number(axis));
+            let out = out.when(*block != 0, "block", number(block));
+            let out = out.when(*precision != DType::F32, "precision", word(precision.name()));
+            ("quantize", out.flag("saturate", *saturate))
+        }
+        Op::Dequantize { to, axis, block } => {
+            let out = out.with("to", word(to.name())).with("axis", number(axis));
+            ("dequantize", out.when(*block != 0, "block", number(block)))
+        }
+        Op::ConvInteger { window, group, bias, to, epilogue } => {
+            let out = out.window(window).groups(*group).flag("bias", *bias).with("to", word(to.name()));
+            ("conv_integer", out.fused("epilogue", epilogue))
+        }
+        Op::MatMulInteger { trans_b, bias, to, epilogue } => {
+            let out = out.flag("trans_b", *trans_b).flag("bias", *bias).with("to", word(to.name()));
+            ("matmul_integer", out.fused("epilogue", epilogue))
+        }
+        Op::Requantize { to, expression } => ("requantize", out.with("to", word(to.name())).fused("steps", expression)),
         Op::CastNarrow { to, saturate, rounding } => {
             let out = out.with("to", word(to.name())).flag("saturate", *saturate);
             ("cast_narrow", out.when(*rounding != PowerRounding::Up, "rounding", word(rounding.name())))
@@ -329,6 +348,12 @@ fn build_window(a: &Attrs) -> Result<Window, String> {
     })
 }
 
+/// An element type by name.
+fn dtype(a: &Attrs, key: &str) -> Result<DType, String> {
+    let name = a.word(key)?;
+    DType::from_name(&name).ok_or_else(|| format!("there is no element type {name}"))
+}
+
 fn build_heavy(name: &str, a: &Attrs, given: usize) -> Result<Op, String> {
     Ok(match name {
         "conv" => Op::Conv {
@@ -337,6 +362,28 @@ fn build_heavy(name: &str, a: &Attrs, given: usize) -> Result<Op, String> {
             bias: a.flag("bias")?,
             epilogue: a.expression("epilogue")?,
         },
+        "conv_integer" => Op::ConvInteger {
+            window: build_window(a)?,
+            group: a.value_or("group", 1)?,
+            bias: a.flag("bias")?,
+            to: dtype(a, "to")?,
+            epilogue: a.expression("epilogue")?,
+        },
+        "matmul_integer" => Op::MatMulInteger {
+            trans_b: a.flag("trans_b")?,
+            bias: a.flag("bias")?,
+            to: dtype(a, "to")?,
+            epilogue: a.expression("epilogue")?,
+        },
+        "requantize" => Op::Requantize { to: dtype(a, "to")?, expression: a.expression("steps")? },
+        "quantize" => Op::Quantize {
+            to: dtype(a, "to")?,
+            axis: a.value("axis")?,
+            block: a.value_or("block", 0)?,
+            precision: if a.has("precision") { dtype(a, "precision")? } else { DType::F32 },
+            saturate: a.flag("saturate")?,
+        },
+        "dequantize" => Op::Dequantize { to: dtype(a, "to")?, axis: a.value("axis")?, block: a.value_or("block", 0)? },
         "conv_transpose" => {
             let window = build_window(a)?;
             let output_pad = a.list_or("output_pad", vec![0; window.kernel.len()])?;

@@ -87,6 +87,12 @@ fn light() -> Vec<(Op, Vec<Vec<usize>>, usize)> {
     let cubic = ResizeMode::Cubic { a: -0.75, exclude_outside: true };
     vec![
         (Op::Cast(DType::I64), vec![x()], 1),
+        (Op::Requantize { to: DType::U8, expression: fused() }, vec![x()], 1),
+        (
+            Op::Quantize { to: DType::I8, axis: 1, block: 0, precision: DType::F16, saturate: true },
+            vec![x(), vec![4]],
+            1,
+        ),
         (Op::CastNarrow { to: DType::F8E5M2, saturate: false, rounding: PowerRounding::Down }, vec![x()], 1),
         (Op::CastNarrow { to: DType::F8E8M0, saturate: true, rounding: PowerRounding::Up }, vec![x()], 1),
         (Op::Concat { axis: 1 }, vec![x(), x()], 1),
@@ -129,6 +135,37 @@ fn round_trip(graph: &Graph) -> Graph {
 }
 
 #[test]
+fn operations_on_bytes() {
+    let none = Expression::default;
+    let (window, group) = (window(2), 2);
+    let (u8, i8) = (DType::U8, DType::I8);
+    let image = vec![(u8, vec![1, 4, 4, 4]), (i8, vec![6, 2, 2, 2]), (u8, vec![]), (i8, vec![6])];
+    let rows = vec![(u8, vec![3, 8]), (i8, vec![5, 8]), (u8, vec![]), (i8, vec![])];
+    let with = |list: &[(DType, Vec<usize>)], more: &[(DType, Vec<usize>)]| [list, more].concat();
+    let (sums, f32) = (DType::I32, DType::F32);
+    let conv = |bias, to, epilogue| Op::ConvInteger { window: window.clone(), group, bias, to, epilogue };
+    let cases = [
+        (conv(false, sums, none()), image.clone()),
+        (conv(true, i8, fused()), with(&image, &[(sums, vec![6])])),
+        (Op::MatMulInteger { trans_b: true, bias: true, to: f32, epilogue: fused() }, with(&rows, &[(sums, vec![5])])),
+        (Op::Dequantize { to: f32, axis: 1, block: 4 }, vec![(u8, vec![3, 8]), (f32, vec![3, 2]), (u8, vec![3, 2])]),
+    ];
+    for (op, operands) in &cases {
+        let mut graph = Graph::new("t");
+        let ids: Vec<ValueId> = operands.iter().map(|(t, s)| graph.add_input("x", Type::known(*t, s))).collect();
+        let out = graph.add_node(op.clone(), &ids, 1, "n").unwrap_or_else(|e| panic!("{op:?}: {e}"));
+        graph.add_output("y", out[0]);
+        round_trip(&graph);
+        for wrong in 1..ids.len() {
+            let swapped: Vec<ValueId> = (0..ids.len()).map(|i| if i == wrong { ids[0] } else { ids[i] }).collect();
+            let refused = graph.add_node(op.clone(), &swapped, 1, "n").is_err();
+            assert!(refused || operands[wrong] == operands[0], "{op:?} takes anything as operand {wrong}");
+        }
+    }
+    assert_eq!(cases.len(), 4);
+}
+
+#[test]
 fn every_operation() {
     let mut count = 0;
     let cases = heavy().into_iter().chain(light());
@@ -146,7 +183,7 @@ fn every_operation() {
         round_trip(&graph);
         count += 1;
     }
-    assert_eq!(count, 18 + 18 + 42 + 15 + 10);
+    assert_eq!(count, 18 + 18 + 44 + 15 + 10);
 }
 
 #[test]

@@ -1,0 +1,166 @@
+//! Convolutions and matrix products of 8-bit integers, summed in 32 bits that wrap.
+
+use super::walk::{broadcast_strides, strides};
+use super::{LibraryError, elements_mut, expect, function::reals};
+use crate::{DType, Tensor, TensorView, TensorViewMut};
+
+/// Geometry of an integer convolution: one entry per spatial dimension. The result's extents say how far it reaches.
+#[derive(Clone, Debug, PartialEq)]
+pub struct IntegerWindow {
+    /// Steps.
+    pub stride: Vec<usize>,
+    /// Spacings of the taps.
+    pub dilation: Vec<usize>,
+    /// Padding before.
+    pub begin: Vec<i64>,
+    /// Groups.
+    pub group: usize,
+}
+
+const OPERANDS: LibraryError = LibraryError::Operands { accepted: "a tensor, a weight and their zero points that fit" };
+
+/// Elements less their zero points, which broadcast to them.
+fn centred(x: &TensorView, zero: &TensorView, zero_shape: &[usize]) -> Result<Vec<i32>, LibraryError> {
+    expect(matches!(x.dtype, DType::U8 | DType::I8) && zero.dtype == x.dtype, "8-bit integers and their zero points")?;
+    let signed = x.dtype == DType::I8;
+    let whole = |b: u8| if signed { i32::from(b as i8) } else { i32::from(b) };
+    let zeros: Vec<i32> = reals(zero)?.into_iter().map(|z| z as i32).collect();
+    if let [zero] = zeros[..] {
+        return Ok(x.bytes.iter().map(|b| whole(*b) - zero).collect());
+    }
+    let steps = broadcast_strides(zero_shape, x.shape).ok_or(OPERANDS)?;
+    let dense = strides(x.shape);
+    let at = |i: usize| (0..steps.len()).map(|d| (i / dense[d] % x.shape[d]) * steps[d] as usize).sum::<usize>();
+    Ok(x.bytes.iter().enumerate().map(|(i, b)| whole(*b) - zeros[at(i)]).collect())
+}
+
+/// `[x, w, x zero, w zero]`: the zero point of `w` is one number or one per output channel.
+pub fn conv_integer(
+    window: &IntegerWindow,
+    inputs: &[TensorView],
+    out: &mut TensorViewMut,
+) -> Result<(), LibraryError> {
+    let [x, w, x_zero, w_zero] = inputs else { return Err(OPERANDS) };
+    let n = window.stride.len();
+    let fits = x.shape.len() == n + 2 && w.shape.len() == n + 2 && out.shape.len() == n + 2 && n > 0;
+    let per_group = w.shape.get(1).copied().unwrap_or(0);
+    expect(fits && window.group > 0 && per_group * window.group == x.shape[1], "images and a weight of equal rank")?;
+    expect(window.dilation.len() == n && window.begin.len() == n, "one entry per spatial dimension")?;
+    let mut channel_shape = vec![1; n + 2];
+    channel_shape[0] = w_zero.len();
+    let weights = centred(w, w_zero, &channel_shape)?;
+    let reach = |d: usize| {
+        let last = out.shape[d + 2].saturating_sub(1) * window.stride[d];
+        last + w.shape[d + 2].saturating_sub(1) * window.dilation[d] + 1
+    };
+    let padded: Vec<usize> = (0..n).map(reach).collect();
+    let planes = padded_planes(x, x_zero, &padded, &window.begin)?;
+    let plane: usize = padded.iter().product();
+    let steps = strides(&padded);
+    let taps = offsets(&w.shape[2..], &steps, &window.dilation);
+    let (rows, last) = out.shape[2..].split_at(n - 1);
+    let row_starts = offsets(rows, &steps[..n - 1], &window.stride[..n - 1]);
+    let (images, outputs) = (out.shape[0], out.shape[1]);
+    let (count, stride) = (last[0], window.stride[n - 1]);
+    let per_output = (outputs / window.group).max(1);
+    let pixels = row_starts.len() * count;
+    let sums = elements_mut::<i32>(out)?;
+    sums.fill(0);
+    for (at, sums) in sums.chunks_exact_mut(pixels.max(1)).enumerate().take(images * outputs) {
+        let (image, output) = (at / outputs, at % outputs);
+        let first = image * x.shape[1] + output / per_output * per_group;
+        for channel in 0..per_group {
+            let plane = &planes[(first + channel) * plane..][..plane];
+            let filter = &weights[(output * per_group + channel) * taps.len()..][..taps.len()];
+            for (tap, weight) in taps.iter().zip(filter) {
+                for (row, sums) in row_starts.iter().zip(sums.chunks_exact_mut(count.max(1))) {
+                    let from = plane[row + tap..].iter().step_by(stride);
+                    sums.iter_mut().zip(from).for_each(|(sum, x)| *sum = sum.wrapping_add(x.wrapping_mul(*weight)));
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Planes less their zero point with zeros around: `begin` before, as many after as `padded` has room for.
+fn padded_planes(x: &TensorView, zero: &TensorView, padded: &[usize], begin: &[i64]) -> Result<Vec<i32>, LibraryError> {
+    let values = centred(x, zero, &[])?;
+    let inside: usize = x.shape[2..].iter().product();
+    let (plane, from, to) = (padded.iter().product::<usize>(), strides(&x.shape[2..]), strides(padded));
+    let place = |i: usize| {
+        let mut at = 0;
+        for d in 0..padded.len() {
+            let index = (i / from[d] % x.shape[d + 2]) as i64 + begin[d];
+            at += usize::try_from(index).ok().filter(|index| *index < padded[d])? * to[d];
+        }
+        Some(at)
+    };
+    let places: Vec<Option<usize>> = (0..inside).map(place).collect();
+    let mut planes = vec![0; plane * x.shape[0] * x.shape[1]];
+    for (to, from) in planes.chunks_exact_mut(plane.max(1)).zip(values.chunks_exact(inside.max(1))) {
+        for (place, value) in places.iter().zip(from) {
+            if let Some(place) = place {
+                to[*place] = *value;
+            }
+        }
+    }
+    Ok(planes)
+}
+
+/// Offsets of all indices of `extents`, the last one fastest, where index `i` of dimension `d` is `i * factor[d]` steps.
+fn offsets(extents: &[usize], steps: &[usize], factor: &[usize]) -> Vec<usize> {
+    let mut found = vec![0];
+    for ((extent, step), factor) in extents.iter().zip(steps).zip(factor) {
+        found = found.iter().flat_map(|at| (0..*extent).map(move |i| at + i * factor * step)).collect();
+    }
+    found
+}
+
+/// `[a, b, a zero, b zero]`: numpy `matmul`. A zero point is one number, or one per row of `a` or column of `b`.
+pub fn matmul_integer(inputs: &[TensorView], out: &mut TensorViewMut) -> Result<(), LibraryError> {
+    let [a, b, a_zero, b_zero] = inputs else { return Err(OPERANDS) };
+    expect(!a.shape.is_empty() && !b.shape.is_empty(), "ranks of at least 1")?;
+    let mut a_zero_shape = a_zero.shape.to_vec();
+    if a_zero_shape.len() == 1 && a.shape.len() > 1 {
+        a_zero_shape.push(1);
+    }
+    let left = centred(a, a_zero, &a_zero_shape)?;
+    let right = centred(b, b_zero, b_zero.shape)?;
+    let row = |shape: &[usize]| if shape.len() == 1 { vec![1, shape[0]] } else { shape.to_vec() };
+    let a_shape = row(a.shape);
+    let b_shape = if b.shape.len() == 1 { vec![b.shape[0], 1] } else { b.shape.to_vec() };
+    let (a_batch, a_last) = a_shape.split_at(a_shape.len() - 2);
+    let (b_batch, b_last) = b_shape.split_at(b_shape.len() - 2);
+    let ([m, k], [l, n]) = ([a_last[0], a_last[1]], [b_last[0], b_last[1]]);
+    let dropped = usize::from(a.shape.len() == 1) + usize::from(b.shape.len() == 1);
+    let batch = out.shape.get(..(out.shape.len() + dropped).saturating_sub(2)).ok_or(OPERANDS)?.to_vec();
+    let fits = k == l && batch.iter().product::<usize>() * m * n == out.len();
+    expect(fits, "matrices whose inner extents agree")?;
+    let (sa, sb) = (broadcast_strides(a_batch, &batch).ok_or(OPERANDS)?, broadcast_strides(b_batch, &batch));
+    let sb = sb.ok_or(OPERANDS)?;
+    let dense = strides(&batch);
+    let matrix =
+        |i: usize, s: &[isize]| (0..batch.len()).map(|d| (i / dense[d] % batch[d]) * s[d] as usize).sum::<usize>();
+    let sums = elements_mut::<i32>(out)?;
+    sums.fill(0);
+    for (i, sums) in sums.chunks_exact_mut((m * n).max(1)).enumerate() {
+        let (a, b) = (&left[matrix(i, &sa) * m * k..][..m * k], &right[matrix(i, &sb) * k * n..][..k * n]);
+        for (row, sums) in a.chunks_exact(k.max(1)).zip(sums.chunks_exact_mut(n.max(1))) {
+            for (x, columns) in row.iter().zip(b.chunks_exact(n.max(1))) {
+                sums.iter_mut().zip(columns).for_each(|(sum, y)| *sum = sum.wrapping_add(x.wrapping_mul(*y)));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The sum of an i32 tensor and one number per channel (dimension 1, or the last of a matrix), wrapping.
+pub fn add_channels(sums: &mut Tensor, bias: &[i32], axis: usize) -> Result<(), LibraryError> {
+    let (_, extent, after) = super::walk::around(sums.shape(), axis).ok_or(OPERANDS)?;
+    expect(extent == bias.len(), "one number per channel")?;
+    for (i, sum) in sums.as_mut_slice::<i32>()?.iter_mut().enumerate() {
+        *sum = sum.wrapping_add(bias[i / after.max(1) % extent.max(1)]);
+    }
+    Ok(())
+}
