@@ -3,6 +3,7 @@
 use brolga_compiler::compile::CompileError;
 use brolga_compiler::ir::infer::InferError;
 use brolga_compiler::pass::PassError;
+use brolga_compiler::region::ExecuteError;
 use brolga_frontend::ImportError;
 use brolga_proto::{Class, ProtoError};
 use brolga_runtime::RunError;
@@ -29,6 +30,14 @@ pub enum Error {
     /// A run failed.
     #[error(transparent)]
     Run(#[from] RunError),
+    /// Running region by region failed.
+    #[error(transparent)]
+    Execute(#[from] ExecuteError),
+    /// Sizes depend on data where one program is asked for.
+    #[error(
+        "the sizes of some results are known at run time only ({0}): the model runs, but cannot be one compiled program"
+    )]
+    Dynamic(String),
     /// A symbolic dimension has no value where one is needed.
     #[error("dimension `{0}` is symbolic and has no value; give one with `--dim {0}=N` or an input of known shape")]
     Unbound(String),
@@ -66,24 +75,49 @@ fn of_class(class: Class) -> ErrorKind {
     }
 }
 
+fn of_shape(error: &InferError) -> ErrorKind {
+    if error.too_large { ErrorKind::Budget } else { ErrorKind::InvalidModel }
+}
+
+fn of_pass(error: &PassError) -> ErrorKind {
+    if error.is_budget() { ErrorKind::Budget } else { ErrorKind::Bug }
+}
+
+fn of_compile(error: &CompileError) -> ErrorKind {
+    match error {
+        CompileError::Pass(e) => of_pass(e),
+        CompileError::Unsupported(_) => ErrorKind::Unsupported,
+        CompileError::Memory(_) => ErrorKind::Machine,
+        CompileError::UnknownSize(_) => ErrorKind::Usage,
+        _ => ErrorKind::Bug,
+    }
+}
+
+fn of_run(error: &RunError) -> ErrorKind {
+    match error {
+        RunError::Level { .. } | RunError::Memory(_) => ErrorKind::Machine,
+        RunError::Count { .. } | RunError::Port { .. } | RunError::Name { .. } | RunError::Bytes { .. } => {
+            ErrorKind::Usage
+        }
+        RunError::Step { .. } => ErrorKind::InvalidModel,
+        _ => ErrorKind::Bug,
+    }
+}
+
 impl Error {
     /// The family it belongs to.
     pub fn kind(&self) -> ErrorKind {
         match self {
             Error::Read(e) => of_class(e.class()),
             Error::Import(e) => of_class(e.class()),
-            Error::Shape(e) if e.too_large => ErrorKind::Budget,
-            Error::Shape(_) => ErrorKind::InvalidModel,
-            Error::Pass(e) | Error::Compile(CompileError::Pass(e)) if e.is_budget() => ErrorKind::Budget,
-            Error::Compile(CompileError::Unsupported(_)) => ErrorKind::Unsupported,
-            Error::Compile(CompileError::Memory(_)) | Error::Machine(_) => ErrorKind::Machine,
-            Error::Run(RunError::Level { .. } | RunError::Memory(_)) => ErrorKind::Machine,
-            Error::Run(
-                RunError::Count { .. } | RunError::Port { .. } | RunError::Name { .. } | RunError::Bytes { .. },
-            ) => ErrorKind::Usage,
-            Error::Compile(CompileError::UnknownSize(_)) | Error::Unbound(_) | Error::Usage(_) => ErrorKind::Usage,
-            Error::Run(RunError::Step { .. }) => ErrorKind::InvalidModel,
-            Error::Pass(_) | Error::Compile(_) | Error::Run(_) => ErrorKind::Bug,
+            Error::Shape(e) | Error::Execute(ExecuteError::Shape(e)) => of_shape(e),
+            Error::Pass(e) | Error::Execute(ExecuteError::Pass(e)) => of_pass(e),
+            Error::Compile(e) | Error::Execute(ExecuteError::Compile(e)) => of_compile(e),
+            Error::Run(e) | Error::Execute(ExecuteError::Run(e)) => of_run(e),
+            Error::Execute(ExecuteError::Node(_)) => ErrorKind::InvalidModel,
+            Error::Dynamic(_) => ErrorKind::Unsupported,
+            Error::Machine(_) => ErrorKind::Machine,
+            Error::Unbound(_) | Error::Usage(_) => ErrorKind::Usage,
         }
     }
 }

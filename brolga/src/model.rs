@@ -2,10 +2,11 @@
 
 use crate::{Error, Options};
 use brolga_compiler::compile::{CompileOptions, Compiled, compile};
-use brolga_compiler::ir::{Bindings, Dim, Graph};
+use brolga_compiler::ir::{Bindings, Dim, Graph, Kind};
 use brolga_compiler::pass::{self, PassRecord};
+use brolga_compiler::region::{Executable, Settings, is_static};
 use brolga_proto::Loaded;
-use brolga_runtime::{DType, Instance, Level, Pool, RunOptions, Tensor};
+use brolga_runtime::{DType, Instance, Level, Pool, RunOptions, Tensor, Value};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -49,6 +50,8 @@ pub struct Model {
     level: Level,
     pool: Arc<Pool>,
     programs: Mutex<Vec<(Bindings, Arc<Instance>)>>,
+    /// For graphs that only a run can size: the graph cut into regions.
+    regions: Option<Executable>,
     timing: Mutex<LoadTiming>,
 }
 
@@ -81,7 +84,7 @@ impl Model {
 
     fn build(loaded: &Loaded, options: Options, start: Instant) -> Result<Model, Error> {
         let model = Model::prepare(loaded, options, start)?;
-        if model.imported.symbols().is_empty() {
+        if model.regions.is_none() && model.imported.symbols().is_empty() {
             model.program(&Bindings::new())?;
         }
         model.timing().total = start.elapsed();
@@ -99,12 +102,17 @@ impl Model {
         let parse = start.elapsed();
         let start = Instant::now();
         let outcome = pass::optimize(imported.clone(), &options.passes)?;
+        let pool = Pool::shared(options.thread_count());
+        let settings = Settings { compile: compile_options(&options, level), pool: pool.clone() };
+        let static_graph = is_static(&outcome.graph);
+        let regions = if static_graph { None } else { Some(Executable::new(outcome.graph.clone(), &settings)?) };
         let timing = LoadTiming { parse, passes: start.elapsed(), ..LoadTiming::default() };
         Ok(Model {
             imported,
             optimized: outcome.graph,
             log: outcome.log,
-            pool: Pool::shared(options.thread_count()),
+            pool,
+            regions,
             options,
             level,
             programs: Mutex::default(),
@@ -159,18 +167,27 @@ impl Model {
         *self.timing()
     }
 
+    /// Whether all of it is one program once the symbolic dimensions have values. Otherwise it runs region by region, and
+    /// [`Model::compile`] refuses it.
+    pub fn is_static(&self) -> bool {
+        self.regions.is_none()
+    }
+    /// Compiled programs of regions that are kept now.
+    pub fn region_programs(&self) -> usize {
+        self.regions.as_ref().map_or(0, Executable::program_count)
+    }
+
     /// Compiles for these values of the symbolic dimensions, without linking.
     pub fn compile(&self, dims: &Bindings) -> Result<Compiled, Error> {
+        if self.regions.is_some() {
+            return Err(Error::Dynamic(dynamic_nodes(&self.optimized)));
+        }
         for symbol in self.imported.symbols() {
             if !dims.contains_key(&symbol) {
                 return Err(Error::Unbound(symbol));
             }
         }
-        let options = CompileOptions {
-            level: self.level,
-            threads: self.options.thread_count(),
-            passes: self.options.passes.clone(),
-        };
+        let options = compile_options(&self.options, self.level);
         if dims.is_empty() {
             return Ok(compile(&self.optimized, &options)?);
         }
@@ -241,12 +258,12 @@ impl Model {
     }
 
     /// Runs the model on inputs by name.
-    pub fn run<'a>(&self, inputs: impl IntoIterator<Item = (&'a str, Tensor)>) -> Result<Outputs, Error> {
-        let mut slots: Vec<Option<Tensor>> = vec![None; self.imported.inputs().len()];
-        for (name, tensor) in inputs {
+    pub fn run<'a, V: Into<Value>>(&self, inputs: impl IntoIterator<Item = (&'a str, V)>) -> Result<Outputs, Error> {
+        let mut slots: Vec<Option<Value>> = vec![None; self.imported.inputs().len()];
+        for (name, value) in inputs {
             let at = self.imported.inputs().iter().position(|v| self.imported.value(*v).name == name);
             match at.and_then(|at| slots.get_mut(at)) {
-                Some(slot) => *slot = Some(tensor),
+                Some(slot) => *slot = Some(value.into()),
                 None => {
                     return Err(Error::Usage(format!(
                         "the model has no input `{name}`; its inputs are {}",
@@ -255,9 +272,9 @@ impl Model {
                 }
             }
         }
-        let tensors: Option<Vec<Tensor>> = slots.into_iter().collect();
-        match tensors {
-            Some(tensors) => self.run_tensors(&tensors),
+        let values: Option<Vec<Value>> = slots.into_iter().collect();
+        match values {
+            Some(values) => self.run_values(values),
             None => Err(Error::Usage(format!("not all inputs were given; the model's inputs are {}", self.names()))),
         }
     }
@@ -267,22 +284,79 @@ impl Model {
         names.join(", ")
     }
 
-    /// Runs the model on inputs by position.
+    fn check_count(&self, given: usize) -> Result<(), Error> {
+        let count = self.imported.inputs().len();
+        if given == count {
+            return Ok(());
+        }
+        Err(Error::Usage(format!("the model has {count} inputs ({}), {given} were given", self.names())))
+    }
+
+    /// Runs the model on values of any kind by position.
+    pub fn run_values(&self, inputs: Vec<Value>) -> Result<Outputs, Error> {
+        self.check_count(inputs.len())?;
+        let Some(regions) = &self.regions else {
+            let tensors: Option<Vec<Tensor>> = inputs.into_iter().map(Value::into_tensor).collect();
+            let tensors = tensors.ok_or_else(|| Error::Usage("the model takes tensors of numbers".into()))?;
+            return self.run_tensors(&tensors);
+        };
+        for (id, value) in self.imported.inputs().iter().zip(&inputs) {
+            check_value(self.imported.value(*id), value)?;
+        }
+        let shared: Vec<Arc<Value>> = inputs.into_iter().map(Arc::new).collect();
+        let results = regions.run(&shared)?;
+        let values = results.into_iter().map(|v| Arc::try_unwrap(v).unwrap_or_else(|v| (*v).clone())).collect();
+        Ok(Outputs { names: self.output_names(), values })
+    }
+
+    fn output_names(&self) -> Vec<String> {
+        self.imported.outputs().iter().map(|(name, _)| name.clone()).collect()
+    }
+
+    /// Runs the model on tensors by position.
     pub fn run_tensors(&self, inputs: &[Tensor]) -> Result<Outputs, Error> {
-        if inputs.len() != self.imported.inputs().len() {
-            let count = self.imported.inputs().len();
-            return Err(Error::Usage(format!(
-                "the model has {count} inputs ({}), {} were given",
-                self.names(),
-                inputs.len()
-            )));
+        self.check_count(inputs.len())?;
+        if self.regions.is_some() {
+            return self.run_values(inputs.iter().cloned().map(Value::Tensor).collect());
         }
         let shapes: Vec<&[usize]> = inputs.iter().map(Tensor::shape).collect();
         let instance = self.program(&self.bindings(&shapes)?)?;
         let tensors = instance.run_tensors(inputs, RunOptions::default())?;
-        let names = self.imported.outputs().iter().map(|(name, _)| name.clone()).collect();
-        Ok(Outputs { names, tensors })
+        Ok(Outputs { names: self.output_names(), values: tensors.into_iter().map(Value::Tensor).collect() })
     }
+}
+
+fn compile_options(options: &Options, level: Level) -> CompileOptions {
+    CompileOptions { level, threads: options.thread_count(), passes: options.passes.clone() }
+}
+
+/// Refuses a value that is not of an input's element type and rank.
+fn check_value(input: &brolga_compiler::ir::Value, value: &Value) -> Result<(), Error> {
+    let ty = &input.ty;
+    let tensor = ty.kind == Kind::Tensor || ty.kind == Kind::Unranked;
+    let rank = value.shape().map(<[usize]>::len);
+    let extents = ty.shape.iter().map(|d| d.known().and_then(|n| usize::try_from(n).ok()));
+    let same = |shape: &[usize]| shape.iter().zip(extents).all(|(n, wanted)| wanted.is_none_or(|w| w == *n));
+    let fits = match value.dtype() {
+        Some(dtype) if tensor => {
+            dtype == ty.dtype
+                && (ty.kind == Kind::Unranked || (rank == Some(ty.rank()) && value.shape().is_some_and(same)))
+        }
+        Some(_) => matches!(ty.kind, Kind::Optional),
+        None => !tensor,
+    };
+    if fits { Ok(()) } else { Err(Error::Usage(format!("input `{}` is {ty}; another value was given", input.name))) }
+}
+
+/// The nodes for which a graph is no single program, in words.
+fn dynamic_nodes(graph: &Graph) -> String {
+    let names: Vec<String> = graph
+        .nodes()
+        .filter(|node| node.op.stored_results().is_some())
+        .take(8)
+        .map(|node| format!("'{}'", node.name))
+        .collect();
+    names.join(", ")
 }
 
 /// Refuses values for symbols that the model does not have, and values below 0.
@@ -304,35 +378,59 @@ fn check_dims(graph: &Graph, dims: &Bindings) -> Result<Bindings, Error> {
 #[derive(Clone, Debug)]
 pub struct Outputs {
     names: Vec<String>,
-    tensors: Vec<Tensor>,
+    values: Vec<Value>,
 }
 
 impl Outputs {
-    /// The output of this name.
+    /// The output of this name, when it is a tensor.
     pub fn get(&self, name: &str) -> Option<&Tensor> {
-        self.names.iter().position(|n| n == name).map(|i| &self.tensors[i])
+        self.value(name)?.as_tensor()
     }
-    /// Names and tensors in order.
-    pub fn iter(&self) -> impl Iterator<Item = (&str, &Tensor)> {
-        self.names.iter().map(String::as_str).zip(&self.tensors)
+    /// The output of this name, whatever it is.
+    pub fn value(&self, name: &str) -> Option<&Value> {
+        self.names.iter().position(|n| n == name).map(|i| &self.values[i])
+    }
+    /// Names and values in order.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &Value)> {
+        self.names.iter().map(String::as_str).zip(&self.values)
+    }
+    /// Names and tensors in order; other values are left out.
+    pub fn tensors(&self) -> impl Iterator<Item = (&str, &Tensor)> {
+        self.iter().filter_map(|(name, value)| Some((name, value.as_tensor()?)))
     }
     /// Number of outputs.
     pub fn len(&self) -> usize {
-        self.tensors.len()
+        self.values.len()
     }
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
-        self.tensors.is_empty()
+        self.values.is_empty()
     }
-    /// The tensors in order.
-    pub fn into_tensors(self) -> Vec<Tensor> {
-        self.tensors
+    /// The values in order.
+    pub fn into_values(self) -> Vec<Value> {
+        self.values
+    }
+    /// The tensors in order; an error names the first output that is none.
+    pub fn into_tensors(self) -> Result<Vec<Tensor>, Error> {
+        let tensor = |(name, value): (String, Value)| match value {
+            Value::Tensor(tensor) => Ok(tensor),
+            _ => Err(Error::Usage(format!("output `{name}` is no tensor of numbers"))),
+        };
+        self.names.into_iter().zip(self.values).map(tensor).collect()
     }
 }
 
 impl std::ops::Index<usize> for Outputs {
     type Output = Tensor;
+    /// The output at this position.
+    ///
+    /// # Panics
+    /// When there is none, or when it is no tensor; [`Outputs::iter`] gives every kind of value.
+    #[allow(clippy::panic)]
     fn index(&self, position: usize) -> &Tensor {
-        &self.tensors[position]
+        match &self.values[position] {
+            Value::Tensor(tensor) => tensor,
+            _ => panic!("output {position} is no tensor"),
+        }
     }
 }

@@ -8,4 +8,6 @@ pub mod ir;
 pub mod kernel;
 pub mod pass;
 pub mod plan;
+#[cfg(feature = "codegen")]
+pub mod region;
 pub mod tile;

@@ -63,7 +63,7 @@ fn bound(model: &Model, inputs: &[Tensor]) -> brolga_compiler::ir::Graph {
 
 fn check_outputs(case: &Case, outputs: &Outputs, what: &str) {
     assert_eq!(outputs.len(), case.outputs.len(), "{} {what}", case.name);
-    for (expected, (name, tensor)) in case.outputs.iter().zip(outputs.iter()) {
+    for (expected, (name, tensor)) in case.outputs.iter().zip(outputs.tensors()) {
         assert_eq!(expected.name, name);
         let checked = expected.check(tensor.shape(), tensor.as_slice().unwrap());
         checked.unwrap_or_else(|mismatch| panic!("{} {what}: {mismatch}", case.name));
@@ -80,7 +80,7 @@ fn check_levels(case: &Case, bytes: &[u8], inputs: &[Tensor]) {
         };
         let (one, two) = (run(1), run(2));
         check_outputs(case, &one, level.name());
-        for ((name, a), (_, b)) in one.iter().zip(two.iter()) {
+        for ((name, a), (_, b)) in one.tensors().zip(two.tensors()) {
             assert!(a.bytes() == b.bytes(), "{} {level}: `{name}` depends on the number of threads", case.name);
         }
         levels += 1;

@@ -33,7 +33,7 @@ impl Runnable for Loaded {
         self.0.outputs().into_iter().map(|port| port.name).collect()
     }
     fn run(&self, inputs: Vec<Tensor>) -> Result<Vec<Tensor>, Failure> {
-        Ok(self.0.run_tensors(&inputs).map_err(|error| failure(&error))?.into_tensors())
+        self.0.run_tensors(&inputs).and_then(brolga::Outputs::into_tensors).map_err(|error| failure(&error))
     }
 }
 

@@ -24,6 +24,11 @@ pub fn evaluate_values(graph: &Graph, inputs: &[Shared]) -> Result<Vec<Shared>, 
     walk(graph, inputs, Bindings::new())
 }
 
+/// Outputs of a graph some of whose symbols have values already.
+pub fn evaluate_bound(graph: &Graph, inputs: &[Shared], symbols: Bindings) -> Result<Vec<Shared>, EvalError> {
+    walk(graph, inputs, symbols)
+}
+
 fn walk(graph: &Graph, inputs: &[Shared], mut symbols: Bindings) -> Result<Vec<Shared>, EvalError> {
     if graph.inputs().len() != inputs.len() {
         return Err(EvalError::Count { wanted: graph.inputs().len(), given: inputs.len() });

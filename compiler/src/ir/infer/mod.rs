@@ -225,9 +225,23 @@ impl Graph {
 
     /// The same graph, ids included, with symbols replaced by numbers and every type inferred anew. Layouts stay.
     pub fn bind(&self, values: &Bindings) -> Result<Graph, InferError> {
+        self.rebind(values, |_, ty| ty.bind(values))
+    }
+
+    /// The same, the inputs having these shapes whatever their types say.
+    pub fn bind_shapes(&self, shapes: &[Vec<usize>], values: &Bindings) -> Result<Graph, InferError> {
+        self.rebind(values, |position, ty| match shapes.get(position) {
+            Some(shape) => Type::known(ty.dtype, shape),
+            None => ty.bind(values),
+        })
+    }
+
+    fn rebind(&self, values: &Bindings, input: impl Fn(usize, &Type) -> Type) -> Result<Graph, InferError> {
         let mut graph = self.clone();
-        for id in self.inputs() {
-            let ty = self.ty(*id).bind(values);
+        for (position, id) in self.inputs().iter().enumerate() {
+            let ty = input(position, self.ty(*id));
+            let content = &self.value(*id).content;
+            graph.set_content(*id, content.as_ref().map(|c| c.iter().map(|d| d.bind(values)).collect()));
             let error = |what| InferError { node: self.value(*id).name.clone(), what, too_large: false };
             dims::check_size(&ty).map_err(error)?;
             graph.set_type(*id, ty);
@@ -236,6 +250,16 @@ impl Graph {
             graph.reinfer(id, values)?;
         }
         Ok(graph)
+    }
+
+    /// Symbols that anything in the graph mentions.
+    pub fn all_symbols(&self) -> Vec<String> {
+        let mut names = Vec::new();
+        for (_, value) in self.values() {
+            value.ty.shape.iter().chain(value.content.iter().flatten()).for_each(|d| d.symbols(&mut names));
+        }
+        self.nodes().for_each(|node| op_symbols(&node.op, &mut names));
+        names
     }
 
     fn reinfer(&mut self, id: NodeId, values: &Bindings) -> Result<(), InferError> {
@@ -257,6 +281,29 @@ impl Graph {
         }
         self.set_node(id, op, node.inputs);
         Ok(())
+    }
+}
+
+/// Symbols that the attributes of an operation mention, appended to `names`.
+fn op_symbols(op: &Op, names: &mut Vec<String>) {
+    let mut of = |ints: &Ints| {
+        if let Ints::Known(list) = ints {
+            list.iter().for_each(|d| d.symbols(names));
+        }
+    };
+    match op {
+        Op::Slice { starts, ends, .. } => {
+            of(starts);
+            of(ends);
+        }
+        Op::Pad { pads: ints, .. }
+        | Op::Reshape { shape: ints, .. }
+        | Op::Expand { shape: ints }
+        | Op::Tile { repeats: ints }
+        | Op::ConstantOfShape { shape: ints, .. }
+        | Op::TopK { k: ints, .. } => of(ints),
+        Op::Resize(attrs) => of(&attrs.sizes),
+        _ => {}
     }
 }
 

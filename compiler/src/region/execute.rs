@@ -1,0 +1,261 @@
+//! Runs a cut graph: regions as compiled programs, dynamic nodes through the library, bodies as executables of their own.
+
+use super::partition::{Stage, partition};
+use crate::compile::{CompileError, CompileOptions, compile};
+use crate::ir::eval::{self, EvalError, Shared, bind_symbols, evaluate_bound, run_node};
+use crate::ir::infer::InferError;
+use crate::ir::{Bindings, Graph, ValueId};
+use crate::pass::{self, PassError};
+use brolga_runtime::{Instance, Pool, RunError, RunOptions, Tensor, TensorView, TensorViewMut, Value};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Programs that a region keeps for different extents.
+const KEPT_PROGRAMS: usize = 8;
+
+/// Below this many elements in all results, a region whose extents vary is computed by the library: making code for it would
+/// take longer than it ever saves.
+const WORTH_COMPILING: usize = 1 << 18;
+
+/// A cut graph could not be compiled or run.
+#[derive(Debug, thiserror::Error)]
+#[allow(missing_docs)]
+pub enum ExecuteError {
+    #[error(transparent)]
+    Shape(#[from] InferError),
+    #[error(transparent)]
+    Pass(#[from] PassError),
+    #[error(transparent)]
+    Compile(#[from] CompileError),
+    #[error(transparent)]
+    Run(#[from] RunError),
+    /// An operation between the regions went wrong.
+    #[error(transparent)]
+    Node(#[from] EvalError),
+}
+
+/// How regions are compiled and run.
+#[derive(Clone)]
+pub struct Settings {
+    /// CPU level, threads, limits of passes.
+    pub compile: CompileOptions,
+    /// Workers that run programs.
+    pub pool: Arc<Pool>,
+}
+
+struct Region {
+    graph: Graph,
+    inputs: Vec<ValueId>,
+    outputs: Vec<ValueId>,
+    /// Symbols that it mentions.
+    symbols: Vec<String>,
+    programs: Mutex<Vec<(Key, Arc<Instance>)>>,
+}
+
+/// What a program is made for: shapes of the region's inputs, values of its symbols.
+type Key = (Vec<Vec<usize>>, Vec<i64>);
+
+enum Step {
+    Region(Region),
+    Node(crate::ir::Node),
+}
+
+/// A graph that is cut and ready to run, from any number of threads.
+pub struct Executable {
+    graph: Arc<Graph>,
+    steps: Vec<Step>,
+    /// Position of the last step that reads a value.
+    last_use: HashMap<ValueId, usize>,
+    /// Constants that dynamic nodes and outputs read.
+    weights: HashMap<ValueId, Shared>,
+    /// By the address of their graph, which the operations of `graph` keep in place.
+    bodies: HashMap<usize, Executable>,
+    settings: Settings,
+}
+
+/// One run.
+struct Walk<'a> {
+    values: HashMap<ValueId, Shared>,
+    symbols: Bindings,
+    failed: &'a Mutex<Option<ExecuteError>>,
+}
+
+impl Executable {
+    /// Cuts an optimised graph. Regions whose extents are known are compiled here.
+    pub fn new(graph: Graph, settings: &Settings) -> Result<Executable, ExecuteError> {
+        let graph = Arc::new(graph);
+        let mut made = Executable {
+            steps: Vec::new(),
+            last_use: HashMap::new(),
+            weights: HashMap::new(),
+            bodies: HashMap::new(),
+            settings: settings.clone(),
+            graph: graph.clone(),
+        };
+        for stage in partition(&graph) {
+            let position = made.steps.len();
+            let step = match stage {
+                Stage::Region { graph, inputs, outputs } => {
+                    inputs.iter().for_each(|v| _ = made.last_use.insert(*v, position));
+                    let symbols = graph.all_symbols();
+                    let region = Region { graph, inputs, outputs, symbols, programs: Mutex::default() };
+                    if region.symbols.is_empty() {
+                        let shapes = region.graph.inputs().iter().filter_map(|v| region.graph.ty(*v).dims());
+                        made.program(&region, (shapes.collect(), vec![]), &Bindings::new())?;
+                    }
+                    Step::Region(region)
+                }
+                Stage::Node(id) => {
+                    let node = graph.node(id).clone();
+                    node.inputs.iter().for_each(|v| _ = made.last_use.insert(*v, position));
+                    node.inputs.iter().try_for_each(|v| made.keep_weight(*v))?;
+                    for body in node.op.bodies() {
+                        let inner = Executable::new(optimized(&body.0, settings)?, settings)?;
+                        made.bodies.insert(address(&body.0), inner);
+                    }
+                    Step::Node(node)
+                }
+            };
+            made.steps.push(step);
+        }
+        for (_, id) in graph.outputs() {
+            made.last_use.insert(*id, usize::MAX);
+            made.keep_weight(*id)?;
+        }
+        Ok(made)
+    }
+
+    fn keep_weight(&mut self, id: ValueId) -> Result<(), ExecuteError> {
+        if let (Some(weight), false) = (self.graph.weight(id), self.weights.contains_key(&id)) {
+            let tensor = weight.evaluate().map_err(EvalError::from)?;
+            self.weights.insert(id, Arc::new(Value::Tensor(tensor)));
+        }
+        Ok(())
+    }
+
+    /// Outputs on these inputs, both in the graph's order.
+    pub fn run(&self, inputs: &[Shared]) -> Result<Vec<Shared>, ExecuteError> {
+        self.run_within(inputs, Bindings::new())
+    }
+
+    /// Number of compiled programs that are kept now, those of bodies counted.
+    pub fn program_count(&self) -> usize {
+        let own = self.steps.iter().map(|step| match step {
+            Step::Region(region) => region.programs.lock().unwrap_or_else(PoisonError::into_inner).len(),
+            Step::Node(_) => 0,
+        });
+        own.sum::<usize>() + self.bodies.values().map(Executable::program_count).sum::<usize>()
+    }
+
+    fn run_within(&self, inputs: &[Shared], symbols: Bindings) -> Result<Vec<Shared>, ExecuteError> {
+        let (wanted, given) = (self.graph.inputs().len(), inputs.len());
+        if wanted != given {
+            return Err(EvalError::Count { wanted, given }.into());
+        }
+        // A body reports through the evaluator's error; its own is kept here.
+        let failed = Mutex::new(None);
+        let mut walk = Walk { values: self.weights.clone(), symbols, failed: &failed };
+        for (id, value) in self.graph.inputs().iter().zip(inputs) {
+            walk.set(&self.graph, *id, value.clone());
+        }
+        for (position, step) in self.steps.iter().enumerate() {
+            match step {
+                Step::Region(region) => self.run_region(region, &mut walk)?,
+                Step::Node(node) => self.run_dynamic(node, &mut walk)?,
+            }
+            walk.values.retain(|id, _| self.last_use.get(id).is_some_and(|last| *last > position));
+        }
+        self.graph.outputs().iter().map(|(_, id)| Ok(walk.get(*id)?)).collect()
+    }
+
+    fn run_dynamic(&self, node: &crate::ir::Node, walk: &mut Walk) -> Result<(), ExecuteError> {
+        let operands: Vec<Shared> = node.inputs.iter().map(|v| walk.get(*v)).collect::<Result<_, _>>()?;
+        let run_body: &eval::RunBody = &|body, inputs, symbols| {
+            let Some(inner) = self.bodies.get(&address(&body.0)) else {
+                return Err(EvalError::Op("its body was not compiled".into()));
+            };
+            inner.run_within(inputs, symbols.clone()).map_err(|error| {
+                let what = error.to_string();
+                *walk.failed.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+                EvalError::Op(what)
+            })
+        };
+        let results = run_node(node, &operands, &walk.symbols, run_body);
+        if let Some(inner) = walk.failed.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            return Err(inner);
+        }
+        for (output, value) in node.outputs.iter().zip(results?) {
+            walk.set(&self.graph, *output, value);
+        }
+        Ok(())
+    }
+
+    fn run_region(&self, region: &Region, walk: &mut Walk) -> Result<(), ExecuteError> {
+        let inputs: Vec<Shared> = region.inputs.iter().map(|v| walk.get(*v)).collect::<Result<_, _>>()?;
+        let tensors: Option<Vec<&Tensor>> = inputs.iter().map(|v| v.as_tensor()).collect();
+        let tensors = tensors.ok_or_else(|| EvalError::Op("a region takes tensors of numbers".into()))?;
+        let values = region.symbols.iter().map(|name| walk.symbols.get(name).copied().unwrap_or(0)).collect();
+        let key = (tensors.iter().map(|t| t.shape().to_vec()).collect(), values);
+        let results = match self.program(region, key, &walk.symbols)? {
+            Some(instance) => {
+                let views: Vec<TensorView> = tensors.iter().map(|t| t.view()).collect();
+                let mut outputs = instance.new_outputs()?;
+                let mut written: Vec<TensorViewMut> = outputs.iter_mut().map(Tensor::view_mut).collect();
+                instance.run(&views, &mut written, RunOptions::default())?;
+                outputs.into_iter().map(|t| Arc::new(Value::Tensor(t))).collect()
+            }
+            None => evaluate_bound(&region.graph, &inputs, walk.symbols.clone())?,
+        };
+        for (output, value) in region.outputs.iter().zip(results) {
+            walk.set(&self.graph, *output, value);
+        }
+        Ok(())
+    }
+
+    /// The program of a region for these extents; `None` when the region is small and its extents vary.
+    fn program(&self, region: &Region, key: Key, symbols: &Bindings) -> Result<Option<Arc<Instance>>, ExecuteError> {
+        let lock = || region.programs.lock().unwrap_or_else(PoisonError::into_inner);
+        {
+            let mut programs = lock();
+            if let Some(at) = programs.iter().position(|(k, _)| *k == key) {
+                let found = programs.remove(at);
+                programs.push(found.clone());
+                return Ok(Some(found.1));
+            }
+        }
+        let bound = region.graph.bind_shapes(&key.0, symbols)?;
+        let work = bound.values().fold(0usize, |n, (_, v)| n.saturating_add(v.ty.elements().unwrap_or(0)));
+        if !region.symbols.is_empty() && work < WORTH_COMPILING {
+            return Ok(None);
+        }
+        let options = &self.settings.compile;
+        let compiled = compile(&optimized(&bound, &self.settings)?, options)?;
+        let (program, _) = compiled.link(options.threads)?;
+        let instance = Arc::new(Instance::new(Arc::new(program), self.settings.pool.clone())?);
+        let mut programs = lock();
+        programs.push((key, instance.clone()));
+        if programs.len() > KEPT_PROGRAMS {
+            programs.remove(0);
+        }
+        Ok(Some(instance))
+    }
+}
+
+/// Tells bodies apart; it is never followed.
+fn address(graph: &Arc<Graph>) -> usize {
+    Arc::as_ptr(graph) as usize
+}
+
+fn optimized(graph: &Graph, settings: &Settings) -> Result<Graph, PassError> {
+    Ok(pass::optimize(graph.clone(), &settings.compile.passes)?.graph)
+}
+
+impl Walk<'_> {
+    fn get(&self, id: ValueId) -> Result<Shared, EvalError> {
+        self.values.get(&id).cloned().ok_or_else(|| EvalError::Op(format!("{id} has no value")))
+    }
+    fn set(&mut self, graph: &Graph, id: ValueId, value: Shared) {
+        bind_symbols(graph.ty(id), &value, &mut self.symbols);
+        self.values.insert(id, value);
+    }
+}
