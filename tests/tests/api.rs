@@ -39,7 +39,7 @@ fn inputs_that_do_not_fit_are_refused_in_words() {
         let said = error.to_string();
         assert!(words.iter().all(|word| said.contains(word)), "{said}: expected {words:?}");
     }
-    let error = model.run([]).unwrap_err();
+    let error = model.run::<Tensor>([]).unwrap_err();
     assert!(error.kind() == ErrorKind::Usage && error.to_string().contains("`input`"), "{error}");
     let error = model.run_tensors(&[]).unwrap_err();
     assert!(error.kind() == ErrorKind::Usage && error.to_string().contains("0 were given"), "{error}");
