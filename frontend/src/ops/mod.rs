@@ -2,6 +2,7 @@
 
 pub(crate) mod activation;
 pub(crate) mod arithmetic;
+pub(crate) mod bitwise;
 pub(crate) mod constant;
 pub(crate) mod control;
 pub(crate) mod conv;
@@ -11,8 +12,12 @@ pub(crate) mod matmul;
 pub(crate) mod norm;
 pub(crate) mod pool;
 pub(crate) mod quantize;
+pub(crate) mod random;
+pub(crate) mod rearrange;
 pub(crate) mod reduce;
+pub(crate) mod regions;
 pub(crate) mod resize;
+pub(crate) mod selection;
 pub(crate) mod shape;
 pub(crate) mod softmax;
 mod window;

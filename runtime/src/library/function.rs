@@ -52,7 +52,20 @@ pub(super) const fn pure(name: &'static str, run: Run) -> Entry {
 }
 
 /// The families.
-const FAMILIES: &[&[Entry]] = &[super::ml::TABLE, super::sequence::TABLE, super::strings::TABLE, super::tf_idf::TABLE];
+const FAMILIES: &[&[Entry]] = &[
+    super::algebra::TABLE,
+    #[cfg(feature = "images")]
+    super::decode::TABLE,
+    super::ml::TABLE,
+    super::random::TABLE,
+    super::rearrange::TABLE,
+    super::regions::TABLE,
+    super::sampling::TABLE,
+    super::select::TABLE,
+    super::sequence::TABLE,
+    super::strings::TABLE,
+    super::tf_idf::TABLE,
+];
 
 /// The function of this name.
 pub fn find(name: &str) -> Option<&'static Entry> {

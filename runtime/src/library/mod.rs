@@ -3,7 +3,11 @@
 //!
 //! Shapes of results are the caller's: every function checks that the views it is given fit together.
 
+mod algebra;
 mod call;
+#[cfg(feature = "images")]
+mod decode;
+mod elements;
 mod elementwise;
 pub mod function;
 mod index;
@@ -13,10 +17,16 @@ mod movement;
 mod narrow;
 mod op;
 mod quantize;
+mod random;
+mod real;
+mod rearrange;
 mod reduce;
+mod regions;
 mod regular;
 mod routine;
+mod sampling;
 mod scalar;
+mod select;
 mod sequence;
 mod strings;
 mod tf_idf;

@@ -101,6 +101,10 @@ pub enum BinaryOp {
     LessOrEqual,
     Greater,
     GreaterOrEqual,
+    /// Towards the higher bits, of integers; all bits are lost when shifted by their number and more.
+    ShiftLeft,
+    /// Towards the lower bits.
+    ShiftRight,
 }
 
 /// Kinds of reduction.
@@ -163,6 +167,7 @@ names!(BinaryOp {
     Add => "add", Sub => "sub", Mul => "mul", Div => "div", Mod => "mod", Fmod => "fmod", Pow => "pow", Min => "min",
     Max => "max", PRelu => "prelu", And => "and", Or => "or", Xor => "xor", Equal => "equal", Less => "less",
     LessOrEqual => "less_or_equal", Greater => "greater", GreaterOrEqual => "greater_or_equal",
+    ShiftLeft => "shift_left", ShiftRight => "shift_right",
 });
 names!(ReduceKind {
     Sum => "sum", Mean => "mean", Max => "max", Min => "min", Prod => "prod", L1 => "l1", L2 => "l2",

@@ -278,6 +278,8 @@ impl BinaryOp {
             BinaryOp::LessOrEqual => truth(a <= b),
             BinaryOp::Greater => truth(a > b),
             BinaryOp::GreaterOrEqual => truth(a >= b),
+            BinaryOp::ShiftLeft => a * b.exp2(),
+            BinaryOp::ShiftRight => a / b.exp2(),
         }
     }
 
@@ -313,6 +315,8 @@ impl BinaryOp {
             BinaryOp::LessOrEqual => truth(a <= b),
             BinaryOp::Greater => truth(a > b),
             BinaryOp::GreaterOrEqual => truth(a >= b),
+            BinaryOp::ShiftLeft => u32::try_from(b).ok().and_then(|b| a.checked_shl(b)).unwrap_or(0),
+            BinaryOp::ShiftRight => u32::try_from(b).ok().and_then(|b| a.checked_shr(b)).unwrap_or(0),
         })
     }
 }

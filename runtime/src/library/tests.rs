@@ -205,7 +205,7 @@ fn text_form() {
     for call in &calls {
         assert_eq!(call.to_string().parse::<Call>().as_ref(), Ok(call));
     }
-    assert_eq!(calls.len(), 41 + 18 + 10 + 5 + 31);
+    assert_eq!(calls.len(), 41 + 20 + 10 + 5 + 31);
     for text in ["", "gather", "gather axis=-1", "pad mode=none before=", "unary op=clip lo=1", "cast x"] {
         assert!(text.parse::<Call>().is_err(), "{text}");
     }

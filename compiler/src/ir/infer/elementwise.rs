@@ -31,6 +31,7 @@ pub(super) fn binary(x: &Operands, op: BinaryOp) -> Rule {
         BinaryOp::And | BinaryOp::Or | BinaryOp::Xor => {
             (a == b && (a == DType::Bool || a.is_integer()), "bool or integers of one type", a)
         }
+        BinaryOp::ShiftLeft | BinaryOp::ShiftRight => (a == b && a.is_integer(), "integers of one type", a),
         BinaryOp::Equal => (a == b && a != DType::String, "operands of one type", DType::Bool),
         BinaryOp::Less | BinaryOp::LessOrEqual | BinaryOp::Greater | BinaryOp::GreaterOrEqual => {
             (a == b && number(a), "numbers of one type", DType::Bool)
