@@ -66,7 +66,7 @@ pub enum ErrorKind {
     Bug,
 }
 
-fn of_class(class: Class) -> ErrorKind {
+pub(crate) fn of_class(class: Class) -> ErrorKind {
     match class {
         Class::Model => ErrorKind::InvalidModel,
         Class::Unsupported => ErrorKind::Unsupported,

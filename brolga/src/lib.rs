@@ -14,6 +14,7 @@
 
 pub mod aot;
 mod error;
+mod late;
 mod model;
 mod options;
 

@@ -1,6 +1,8 @@
 //! A loaded model: the optimised graph, and a bounded cache from sizes to compiled programs.
 
-use crate::{Error, Options};
+use crate::error::of_class;
+use crate::late::Late;
+use crate::{Error, ErrorKind, Options};
 use brolga_compiler::compile::{CompileOptions, Compiled, compile};
 use brolga_compiler::ir::{Bindings, Dim, Graph, Kind};
 use brolga_compiler::pass::{self, PassRecord};
@@ -52,6 +54,8 @@ pub struct Model {
     programs: Mutex<Vec<(Bindings, Arc<Instance>)>>,
     /// For graphs that only a run can size: the graph cut into regions.
     regions: Option<Executable>,
+    /// For models that need the values of inputs to be imported.
+    late: Option<Late>,
     timing: Mutex<LoadTiming>,
 }
 
@@ -64,39 +68,61 @@ impl Model {
     /// Loads a file. When all sizes are known, the code is made here and not at the first run.
     pub fn load_with(path: impl AsRef<Path>, options: Options) -> Result<Model, Error> {
         let start = Instant::now();
-        let loaded = brolga_proto::load(path.as_ref(), &options.limits)?;
+        let loaded = Arc::new(brolga_proto::load(path.as_ref(), &options.limits)?);
         Model::build(&loaded, options, start)
     }
 
     /// Loads a model from memory; it cannot have external data.
     pub fn from_bytes(bytes: impl Into<Vec<u8>>, options: Options) -> Result<Model, Error> {
         let start = Instant::now();
-        let loaded = brolga_proto::decode(bytes.into().into(), &options.limits)?;
+        let loaded = Arc::new(brolga_proto::decode(bytes.into().into(), &options.limits)?);
         Model::build(&loaded, options, start)
     }
 
     /// Imports and optimises, and compiles nothing.
     pub fn open(path: impl AsRef<Path>, options: Options) -> Result<Model, Error> {
         let start = Instant::now();
-        let loaded = brolga_proto::load(path.as_ref(), &options.limits)?;
+        let loaded = Arc::new(brolga_proto::load(path.as_ref(), &options.limits)?);
         Model::prepare(&loaded, options, start)
     }
 
-    fn build(loaded: &Loaded, options: Options, start: Instant) -> Result<Model, Error> {
+    fn build(loaded: &Arc<Loaded>, options: Options, start: Instant) -> Result<Model, Error> {
         let model = Model::prepare(loaded, options, start)?;
-        if model.regions.is_none() && model.imported.symbols().is_empty() {
+        if model.is_static() && model.imported.symbols().is_empty() {
             model.program(&Bindings::new())?;
         }
         model.timing().total = start.elapsed();
         Ok(model)
     }
 
-    fn prepare(loaded: &Loaded, options: Options, start: Instant) -> Result<Model, Error> {
+    fn prepare(loaded: &Arc<Loaded>, options: Options, start: Instant) -> Result<Model, Error> {
+        let imported = match brolga_frontend::import(loaded, &brolga_frontend::Options::default()) {
+            Ok(imported) => imported,
+            Err(error) if of_class(error.class()) == ErrorKind::Unsupported => {
+                let late = Late::new(loaded, &options, error)?;
+                let model = Model::optimise(late.inputs(), options, start)?;
+                return Ok(Model { late: Some(late), ..model });
+            }
+            Err(error) => return Err(error.into()),
+        };
+        Model::optimise(imported, options, start)
+    }
+
+    /// Imports with these options of the frontend, and optimises.
+    pub(crate) fn import(
+        loaded: &Loaded,
+        options: Options,
+        import: &brolga_frontend::Options,
+    ) -> Result<Model, Error> {
+        let start = Instant::now();
+        Model::optimise(brolga_frontend::import(loaded, import)?, options, start)
+    }
+
+    fn optimise(imported: Graph, options: Options, start: Instant) -> Result<Model, Error> {
         let level = match options.level.or_else(Level::host) {
             Some(level) => level,
             None => return Err(Error::Machine("no code can be made for this machine's CPU".into())),
         };
-        let imported = brolga_frontend::import(loaded, &brolga_frontend::Options::default())?;
         let imported =
             if options.dims.is_empty() { imported } else { imported.bind(&check_dims(&imported, &options.dims)?)? };
         let parse = start.elapsed();
@@ -113,6 +139,7 @@ impl Model {
             log: outcome.log,
             pool,
             regions,
+            late: None,
             options,
             level,
             programs: Mutex::default(),
@@ -135,6 +162,9 @@ impl Model {
 
     /// Outputs in order.
     pub fn outputs(&self) -> Vec<PortInfo> {
+        if let Some(late) = &self.late {
+            return late.outputs();
+        }
         let port = |(name, id): &(String, _)| {
             let ty = self.imported.ty(*id);
             PortInfo { name: name.clone(), dtype: ty.dtype, shape: ty.shape.clone() }
@@ -170,7 +200,7 @@ impl Model {
     /// Whether all of it is one program once the symbolic dimensions have values. Otherwise it runs region by region, and
     /// [`Model::compile`] refuses it.
     pub fn is_static(&self) -> bool {
-        self.regions.is_none()
+        self.regions.is_none() && self.late.is_none()
     }
     /// Compiled programs of regions that are kept now.
     pub fn region_programs(&self) -> usize {
@@ -179,6 +209,9 @@ impl Model {
 
     /// Compiles for these values of the symbolic dimensions, without linking.
     pub fn compile(&self, dims: &Bindings) -> Result<Compiled, Error> {
+        if self.late.is_some() {
+            return Err(Error::Dynamic("what some inputs hold decides the graph".into()));
+        }
         if self.regions.is_some() {
             return Err(Error::Dynamic(dynamic_nodes(&self.optimized)));
         }
@@ -295,6 +328,12 @@ impl Model {
     /// Runs the model on values of any kind by position.
     pub fn run_values(&self, inputs: Vec<Value>) -> Result<Outputs, Error> {
         self.check_count(inputs.len())?;
+        if let Some(late) = &self.late {
+            for (id, value) in self.imported.inputs().iter().zip(&inputs) {
+                check_value(self.imported.value(*id), value)?;
+            }
+            return late.run(inputs);
+        }
         let Some(regions) = &self.regions else {
             let tensors: Option<Vec<Tensor>> = inputs.into_iter().map(Value::into_tensor).collect();
             let tensors = tensors.ok_or_else(|| Error::Usage("the model takes tensors of numbers".into()))?;
@@ -316,7 +355,7 @@ impl Model {
     /// Runs the model on tensors by position.
     pub fn run_tensors(&self, inputs: &[Tensor]) -> Result<Outputs, Error> {
         self.check_count(inputs.len())?;
-        if self.regions.is_some() {
+        if !self.is_static() {
             return self.run_values(inputs.iter().cloned().map(Value::Tensor).collect());
         }
         let shapes: Vec<&[usize]> = inputs.iter().map(Tensor::shape).collect();

@@ -8,8 +8,8 @@ use crate::sort::sorted;
 use crate::types::{fits, input_type, weight};
 use brolga_compiler::ir::{Graph, Type, ValueId, Weight};
 use brolga_proto::tensor_shape_proto::dimension;
-use brolga_proto::{GraphProto, Loaded, TensorProto, type_proto};
-use brolga_runtime::Tensor;
+use brolga_proto::{GraphProto, Loaded, TensorProto, ValueInfoProto, type_proto};
+use brolga_runtime::{DType, Tensor};
 use std::collections::{HashMap, HashSet};
 
 /// Bounds on what an import may take.
@@ -21,11 +21,13 @@ pub struct Options {
     pub max_name: usize,
     /// Inputs that always have this value; they become constants of the graph.
     pub fixed: Vec<(String, Tensor)>,
+    /// Shapes of inputs, in place of what the model says.
+    pub shapes: Vec<(String, Vec<usize>)>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Options { max_nodes: 1_000_000, max_name: 64 << 10, fixed: Vec::new() }
+        Options { max_nodes: 1_000_000, max_name: 64 << 10, fixed: Vec::new(), shapes: Vec::new() }
     }
 }
 
@@ -91,6 +93,39 @@ fn dimension_names(source: &GraphProto) -> impl Iterator<Item = &str> {
         Some(dimension::Value::DimParam(name)) => Some(name.as_str()),
         _ => None,
     })
+}
+
+fn port_type(port: &ValueInfoProto, options: &Options) -> Result<Type, ImportError> {
+    let ty = input_type(port)?;
+    match options.shapes.iter().find(|(name, _)| *name == port.name) {
+        Some((_, shape)) => Ok(Type::known(ty.dtype, shape)),
+        None => Ok(ty),
+    }
+}
+
+/// What a model takes and gives, by name, as its file declares it.
+#[derive(Clone, Debug)]
+pub struct Interface {
+    /// Inputs without a default.
+    pub inputs: Vec<(String, Type)>,
+    /// Outputs.
+    pub outputs: Vec<(String, Type)>,
+}
+
+/// Reads what a model takes and gives, whether or not it can be imported.
+pub fn interface(loaded: &Loaded, options: &Options) -> Result<Interface, ImportError> {
+    let Some(source) = &loaded.model.graph else {
+        return Err(ImportError::Invalid("the file has no graph".into()));
+    };
+    let default = |name: &str| source.initializer.iter().any(|tensor| tensor.name == name);
+    let mut inputs = Vec::new();
+    for port in source.input.iter().filter(|port| !default(&port.name)) {
+        inputs.push((port.name.clone(), port_type(port, options)?));
+    }
+    // Files may leave the types of outputs out.
+    let output = |port: &ValueInfoProto| input_type(port).unwrap_or(Type::unranked(DType::F32));
+    let outputs = source.output.iter().map(|port| (port.name.clone(), output(port))).collect();
+    Ok(Interface { inputs, outputs })
 }
 
 /// The graph of a body: its own inputs, of these types, then what the node captures around it.
@@ -173,7 +208,7 @@ impl<'a, 'm> Importer<'a, 'm> {
                 let fixed = options.fixed.iter().find(|(n, _)| *n == port.name);
                 let value = match fixed {
                     Some((_, tensor)) => self.graph.add_weight(&port.name, Weight::from_tensor(tensor)),
-                    None => self.graph.add_input(&port.name, input_type(port)?),
+                    None => self.graph.add_input(&port.name, port_type(port, options)?),
                 };
                 self.slots.insert(name, Slot::Value(value));
             }

@@ -17,6 +17,6 @@ mod sort;
 mod types;
 
 pub use error::{ImportError, Report, UnsupportedNode};
-pub use import::{Options, import, support_report};
+pub use import::{Interface, Options, import, interface, support_report};
 pub use inspect::{Inspection, Port, flops, inspect};
 pub use registry::{MAX_OPSET, Supported, ops_markdown, supported_ops};

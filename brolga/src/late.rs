@@ -1,0 +1,101 @@
+//! Models that can be imported only when their inputs are there: a rank that the file leaves open, or axes and sizes that
+//! are inputs where a graph needs constants. Each set of such values gives a model of its own; a bounded number is kept.
+
+use crate::{Error, Model, Options, Outputs, PortInfo};
+use brolga_compiler::ir::{Graph, Kind};
+use brolga_frontend::{ImportError, Interface};
+use brolga_proto::Loaded;
+use brolga_runtime::{DType, Value};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Models kept for different values.
+const KEPT: usize = 8;
+/// Inputs with more elements never become constants.
+const MAX_ELEMENTS: usize = 64;
+
+/// What tells two specialisations apart: of each input its shape, and its bytes when they become a constant.
+type Key = Vec<(Vec<usize>, Option<Vec<u8>>)>;
+
+/// A model that waits for its inputs.
+pub(crate) struct Late {
+    loaded: Arc<Loaded>,
+    options: Options,
+    interface: Interface,
+    kept: Mutex<Vec<(Key, Arc<Model>)>>,
+}
+
+impl Late {
+    /// A model whose import failed, when values of its inputs may help; else the error.
+    pub(crate) fn new(loaded: &Arc<Loaded>, options: &Options, error: ImportError) -> Result<Late, Error> {
+        let interface = brolga_frontend::interface(loaded, &brolga_frontend::Options::default())?;
+        let helps = |ty: &brolga_compiler::ir::Type| ty.kind == Kind::Unranked || may_be_constant(ty);
+        if !interface.inputs.iter().any(|(_, ty)| helps(ty)) {
+            return Err(error.into());
+        }
+        Ok(Late { loaded: loaded.clone(), options: options.clone(), interface, kept: Mutex::default() })
+    }
+
+    /// A graph that has the inputs and nothing else.
+    pub(crate) fn inputs(&self) -> Graph {
+        let mut graph = Graph::new("");
+        for (name, ty) in &self.interface.inputs {
+            graph.add_input(name.as_str(), ty.clone());
+        }
+        graph
+    }
+
+    /// Outputs as the file declares them.
+    pub(crate) fn outputs(&self) -> Vec<PortInfo> {
+        let port = |(name, ty): &(String, brolga_compiler::ir::Type)| PortInfo {
+            name: name.clone(),
+            dtype: ty.dtype,
+            shape: ty.shape.clone(),
+        };
+        self.interface.outputs.iter().map(port).collect()
+    }
+
+    /// The model for these inputs, and those of them that it still takes.
+    fn model(&self, inputs: Vec<Value>) -> Result<(Arc<Model>, Vec<Value>), Error> {
+        let (mut key, mut rest): (Key, Vec<Value>) = (Vec::new(), Vec::new());
+        let mut import = brolga_frontend::Options::default();
+        for ((name, ty), value) in self.interface.inputs.iter().zip(inputs) {
+            let shape = value.shape().unwrap_or_default().to_vec();
+            match &value {
+                Value::Tensor(tensor) if may_be_constant(ty) && tensor.len() <= MAX_ELEMENTS => {
+                    key.push((shape, Some(tensor.bytes().to_vec())));
+                    import.fixed.push((name.clone(), tensor.clone()));
+                }
+                _ => {
+                    key.push((shape.clone(), None));
+                    if ty.kind == Kind::Unranked && value.shape().is_some() {
+                        import.shapes.push((name.clone(), shape));
+                    }
+                    rest.push(value);
+                }
+            }
+        }
+        let lock = || self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, model)) = lock().iter().find(|(k, _)| *k == key) {
+            return Ok((model.clone(), rest));
+        }
+        let model = Arc::new(Model::import(&self.loaded, self.options.clone(), &import)?);
+        let mut kept = lock();
+        kept.push((key, model.clone()));
+        if kept.len() > KEPT {
+            kept.remove(0);
+        }
+        Ok((model, rest))
+    }
+
+    /// Runs the model for these inputs.
+    pub(crate) fn run(&self, inputs: Vec<Value>) -> Result<Outputs, Error> {
+        let (model, rest) = self.model(inputs)?;
+        model.run_values(rest)
+    }
+}
+
+/// Whether an input may be axes, sizes or the like: a small list of numbers or truth values.
+fn may_be_constant(ty: &brolga_compiler::ir::Type) -> bool {
+    let list = (ty.kind == Kind::Tensor && ty.rank() <= 1) || ty.kind == Kind::Unranked;
+    list && matches!(ty.dtype, DType::I64 | DType::I32 | DType::F32 | DType::Bool)
+}
