@@ -5,7 +5,7 @@ use crate::{Error, Model, Options, Outputs, PortInfo};
 use brolga_compiler::ir::{Graph, Kind};
 use brolga_frontend::{ImportError, Interface};
 use brolga_proto::Loaded;
-use brolga_runtime::{DType, Value};
+use brolga_runtime::{DType, Program, Value};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Models kept for different values.
@@ -85,6 +85,12 @@ impl Late {
             kept.remove(0);
         }
         Ok((model, rest))
+    }
+
+    /// As [`Model::programs`].
+    pub(crate) fn programs(&self, see: &mut dyn FnMut(&Program)) -> bool {
+        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.iter().fold(false, |library, (_, model)| library | model.programs(see))
     }
 
     /// Runs the model for these inputs.

@@ -8,7 +8,7 @@ use brolga_compiler::ir::{Bindings, Dim, Graph, Kind};
 use brolga_compiler::pass::{self, PassRecord};
 use brolga_compiler::region::{Executable, Settings, is_static};
 use brolga_proto::Loaded;
-use brolga_runtime::{DType, Instance, Level, Pool, RunOptions, Tensor, Value};
+use brolga_runtime::{DType, Instance, Level, Pool, Program, RunOptions, Tensor, Value};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -109,11 +109,7 @@ impl Model {
     }
 
     /// Imports with these options of the frontend, and optimises.
-    pub(crate) fn import(
-        loaded: &Loaded,
-        options: Options,
-        import: &brolga_frontend::Options,
-    ) -> Result<Model, Error> {
+    pub(crate) fn import(loaded: &Loaded, options: Options, import: &brolga_frontend::Options) -> Result<Model, Error> {
         let start = Instant::now();
         Model::optimise(brolga_frontend::import(loaded, import)?, options, start)
     }
@@ -202,9 +198,13 @@ impl Model {
     pub fn is_static(&self) -> bool {
         self.regions.is_none() && self.late.is_none()
     }
-    /// Compiled programs of regions that are kept now.
-    pub fn region_programs(&self) -> usize {
-        self.regions.as_ref().map_or(0, Executable::program_count)
+    /// Calls `see` with every compiled program that is kept now; tells whether there are nodes outside of them, which go to
+    /// the library.
+    pub fn programs(&self, see: &mut dyn FnMut(&Program)) -> bool {
+        let programs = self.programs.lock().unwrap_or_else(PoisonError::into_inner);
+        programs.iter().for_each(|(_, instance)| see(instance.program()));
+        let library = self.regions.as_ref().is_some_and(|regions| regions.programs(see));
+        self.late.as_ref().is_some_and(|late| late.programs(see)) | library
     }
 
     /// Compiles for these values of the symbolic dimensions, without linking.

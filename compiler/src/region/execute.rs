@@ -6,7 +6,7 @@ use crate::ir::eval::{self, EvalError, Shared, bind_symbols, evaluate_bound, run
 use crate::ir::infer::InferError;
 use crate::ir::{Bindings, Graph, ValueId};
 use crate::pass::{self, PassError};
-use brolga_runtime::{Instance, Pool, RunError, RunOptions, Tensor, TensorView, TensorViewMut, Value};
+use brolga_runtime::{Instance, Pool, Program, RunError, RunOptions, Tensor, TensorView, TensorViewMut, Value};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -138,13 +138,20 @@ impl Executable {
         self.run_within(inputs, Bindings::new())
     }
 
-    /// Number of compiled programs that are kept now, those of bodies counted.
-    pub fn program_count(&self) -> usize {
-        let own = self.steps.iter().map(|step| match step {
-            Step::Region(region) => region.programs.lock().unwrap_or_else(PoisonError::into_inner).len(),
-            Step::Node(_) => 0,
-        });
-        own.sum::<usize>() + self.bodies.values().map(Executable::program_count).sum::<usize>()
+    /// Calls `see` with every compiled program that is kept now; tells whether nodes between regions go to the library.
+    pub fn programs(&self, see: &mut dyn FnMut(&Program)) -> bool {
+        let mut library = false;
+        for step in &self.steps {
+            match step {
+                Step::Region(region) => {
+                    let programs = region.programs.lock().unwrap_or_else(PoisonError::into_inner);
+                    programs.iter().for_each(|(_, instance)| see(instance.program()));
+                    library |= programs.is_empty();
+                }
+                Step::Node(node) => library |= node.op.bodies().is_empty(),
+            }
+        }
+        self.bodies.values().fold(library, |library, body| library | body.programs(see))
     }
 
     fn run_within(&self, inputs: &[Shared], symbols: Bindings) -> Result<Vec<Shared>, ExecuteError> {

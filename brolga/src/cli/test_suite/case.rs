@@ -2,7 +2,7 @@
 
 use super::Args;
 use super::report::{Code, Record};
-use brolga::{Error, ErrorKind, Model, Options, Tensor, Value};
+use brolga::{Error, ErrorKind, Model, Options, Value};
 use brolga_frontend::conformance::{Case, CaseError, DataSet, Outcome, Verdict, evaluate, is_random, judge};
 use brolga_proto::{Loaded, NodeProto};
 use brolga_runtime::{Call, Program};
@@ -70,18 +70,17 @@ fn refused(error: &Error) -> Outcome {
 
 fn outputs(model: &Model, set: &DataSet, code: &mut Code) -> Result<Vec<(String, Value)>, Outcome> {
     let input = |name: &str| {
-        let found = set.inputs.iter().find(|(n, _)| n == name).and_then(|(_, v)| v.as_tensor());
-        found
-            .cloned()
-            .ok_or_else(|| Outcome::because(Verdict::Fail, format!("the case has no tensor for input {name:?}")))
+        let found = set.inputs.iter().find(|(n, _)| n == name).map(|(_, v)| v.clone());
+        found.ok_or_else(|| Outcome::because(Verdict::Fail, format!("the case has no value for input {name:?}")))
     };
-    let inputs: Vec<Tensor> = model.inputs().iter().map(|port| input(&port.name)).collect::<Result<_, _>>()?;
-    let shapes: Vec<&[usize]> = inputs.iter().map(Tensor::shape).collect();
-    let dims = model.bindings(&shapes).map_err(|e| refused(&e))?;
-    let instance = model.program(&dims).map_err(|e| refused(&e))?;
-    *code = code.and(of_program(instance.program()));
-    let results = model.run_tensors(&inputs).map_err(|e| refused(&e))?;
-    Ok(results.iter().map(|(name, tensor)| (name.to_owned(), Value::Tensor(tensor.clone()))).collect())
+    let inputs: Vec<Value> = model.inputs().iter().map(|port| input(&port.name)).collect::<Result<_, _>>()?;
+    let results = model.run_values(inputs).map_err(|e| refused(&e))?;
+    let mut ran = *code;
+    if model.programs(&mut |program| ran = ran.and(of_program(program))) {
+        ran = ran.and(Code::Library);
+    }
+    *code = ran;
+    Ok(results.iter().map(|(name, value)| (name.to_owned(), value.clone())).collect())
 }
 
 /// What the steps of a program run.
