@@ -3,8 +3,8 @@
 use crate::context::{Context, Results};
 use crate::error::{NodeError, unsupported};
 use crate::ops::{
-    activation, arithmetic, bitwise, constant, control, conv, data, index, matmul, norm, pool, quantize, random,
-    rearrange, reduce, regions, resize, selection, shape, softmax,
+    activation, arithmetic, attention, bitwise, constant, control, conv, data, einsum, index, loss, matmul, norm, pool,
+    quantize, random, rearrange, recurrent, reduce, regions, resize, selection, shape, signal, softmax, state,
 };
 use std::fmt::Write;
 
@@ -35,7 +35,24 @@ const fn until(until: i64, entry: Entry) -> Entry {
     Entry { until, ..entry }
 }
 
-/// All operators, by name. All are of the standard domain.
+/// Operators of one domain.
+struct Domain {
+    name: &'static str,
+    /// The newest version that is known.
+    newest: i64,
+    /// By name.
+    table: &'static [Entry],
+}
+
+/// The domains whose operators are known; the standard one has no name.
+const DOMAINS: &[Domain] = &[
+    Domain { name: "", newest: MAX_OPSET, table: TABLE },
+    Domain { name: "ai.onnx.preview", newest: 1, table: PREVIEW },
+];
+
+const PREVIEW: &[Entry] = &[until(1, op("FlexAttention", 1, attention::flex))];
+
+/// Operators of the standard domain.
 const TABLE: &[Entry] = &[
     op("Abs", 1, activation::plain),
     op("Acos", 7, activation::plain),
@@ -49,6 +66,7 @@ const TABLE: &[Entry] = &[
     op("Asinh", 9, activation::plain),
     op("Atan", 7, activation::plain),
     op("Atanh", 9, activation::plain),
+    op("Attention", 23, attention::attention),
     op("AveragePool", 1, pool::average),
     but("inference form", op("BatchNormalization", 1, norm::batch)),
     op("Bernoulli", 15, random::like),
@@ -58,8 +76,10 @@ const TABLE: &[Entry] = &[
     op("BitwiseNot", 18, bitwise::not),
     op("BitwiseOr", 18, bitwise::binary),
     op("BitwiseXor", 18, bitwise::binary),
+    op("BlackmanWindow", 17, signal::window),
     op("Cast", 1, data::cast),
     op("CastLike", 15, data::cast_like),
+    op("CausalConvWithState", 27, state::causal_conv),
     op("Ceil", 1, activation::plain),
     op("Celu", 12, activation::with_parameters),
     op("CenterCropPad", 18, rearrange::center_crop_pad),
@@ -75,7 +95,8 @@ const TABLE: &[Entry] = &[
     op("Cos", 7, activation::plain),
     op("Cosh", 9, activation::plain),
     op("CumProd", 26, rearrange::cum_prod),
-    but("constant axis", op("CumSum", 11, reduce::cum_sum)),
+    op("CumSum", 11, reduce::cum_sum),
+    op("DFT", 17, signal::dft),
     op("DeformConv", 19, regions::deform_conv),
     op("DepthToSpace", 1, data::depth_to_space),
     op("DequantizeLinear", 10, quantize::dequantize),
@@ -83,6 +104,7 @@ const TABLE: &[Entry] = &[
     op("Div", 1, arithmetic::binary),
     but("inference form", op("Dropout", 1, data::dropout)),
     op("DynamicQuantizeLinear", 11, quantize::dynamic),
+    op("Einsum", 12, einsum::einsum),
     op("Elu", 1, activation::with_parameters),
     op("Equal", 1, arithmetic::binary),
     op("Erf", 9, activation::plain),
@@ -91,6 +113,7 @@ const TABLE: &[Entry] = &[
     op("EyeLike", 9, rearrange::eye_like),
     op("Flatten", 1, shape::flatten),
     op("Floor", 1, activation::plain),
+    op("GRU", 1, recurrent::cell),
     op("Gather", 1, index::gather),
     op("GatherElements", 11, index::gather_elements),
     op("GatherND", 11, index::gather_nd),
@@ -103,6 +126,8 @@ const TABLE: &[Entry] = &[
     op("GreaterOrEqual", 12, arithmetic::binary),
     op("GridSample", 16, regions::grid_sample),
     op("GroupNormalization", 18, norm::group),
+    op("HammingWindow", 17, signal::window),
+    op("HannWindow", 17, signal::window),
     op("HardSigmoid", 1, activation::with_parameters),
     op("HardSwish", 14, activation::plain),
     op("Hardmax", 1, softmax::hardmax),
@@ -113,10 +138,12 @@ const TABLE: &[Entry] = &[
     op("IsInf", 10, activation::is_inf),
     op("IsNaN", 9, activation::plain),
     op("LRN", 1, norm::lrn),
+    op("LSTM", 1, recurrent::cell),
     op("LayerNormalization", 17, norm::layer),
     op("LeakyRelu", 1, activation::with_parameters),
     op("Less", 1, arithmetic::binary),
     op("LessOrEqual", 12, arithmetic::binary),
+    op("LinearAttention", 27, state::linear_attention),
     op("Log", 1, activation::plain),
     op("LogSoftmax", 1, softmax::softmax),
     op("Loop", 1, control::repeat),
@@ -130,12 +157,14 @@ const TABLE: &[Entry] = &[
     op("MaxUnpool", 9, regions::max_unpool),
     op("Mean", 1, arithmetic::variadic),
     op("MeanVarianceNormalization", 1, norm::mean_variance),
+    op("MelWeightMatrix", 17, signal::mel_weight_matrix),
     op("Min", 1, arithmetic::variadic),
     op("Mish", 18, activation::plain),
     op("Mod", 10, arithmetic::modulo),
     op("Mul", 1, arithmetic::binary),
     op("Multinomial", 7, random::multinomial),
     op("Neg", 1, activation::plain),
+    op("NegativeLogLikelihoodLoss", 12, loss::likelihood),
     op("NonMaxSuppression", 10, regions::non_max_suppression),
     op("NonZero", 9, selection::non_zero),
     op("Not", 1, activation::plain),
@@ -148,6 +177,7 @@ const TABLE: &[Entry] = &[
     but("scales of one number, or per row or column", op("QLinearMatMul", 10, quantize::matmul)),
     op("QuantizeLinear", 10, quantize::quantize),
     op("RMSNormalization", 23, norm::rms),
+    op("RNN", 1, recurrent::cell),
     op("RandomNormal", 1, random::filled),
     op("RandomNormalLike", 1, random::like),
     op("RandomUniform", 1, random::filled),
@@ -169,12 +199,14 @@ const TABLE: &[Entry] = &[
     but("constant scales", op("Resize", 10, resize::resize)),
     op("ReverseSequence", 10, rearrange::reverse_sequence),
     op("RoiAlign", 10, regions::roi_align),
+    op("RotaryEmbedding", 23, attention::rotary),
     op("Round", 11, activation::plain),
+    op("STFT", 17, signal::stft),
+    op("Scan", 9, control::scan),
     until(10, op("Scatter", 9, index::scatter_elements)),
     op("ScatterElements", 11, index::scatter_elements),
     op("ScatterND", 11, index::scatter_nd),
     op("Selu", 1, activation::with_parameters),
-    op("Scan", 9, control::scan),
     op("Shape", 1, shape::shape),
     op("Shrink", 9, activation::shrink),
     op("Sigmoid", 1, activation::plain),
@@ -184,6 +216,7 @@ const TABLE: &[Entry] = &[
     op("Size", 1, shape::size),
     but("constant axes and steps", op("Slice", 1, shape::slice)),
     op("Softmax", 1, softmax::softmax),
+    op("SoftmaxCrossEntropyLoss", 12, loss::cross_entropy),
     op("Softplus", 1, activation::plain),
     op("Softsign", 1, activation::plain),
     op("SpaceToDepth", 1, data::space_to_depth),
@@ -210,28 +243,28 @@ const TABLE: &[Entry] = &[
 
 /// The importer of an operator, if it is supported.
 pub(crate) fn find(op: &str, domain: &str, opset: i64) -> Result<Option<&'static Entry>, NodeError> {
-    if !domain.is_empty() {
-        return Ok(None);
-    }
+    let Some(Domain { newest, table, .. }) = DOMAINS.iter().find(|d| d.name == domain) else { return Ok(None) };
     if opset < 1 {
         return Err(NodeError::Invalid(format!("opset {opset} does not exist")));
     }
-    if opset > MAX_OPSET {
-        return unsupported(format!("opset {opset} is newer than the opsets that are supported, 1 to {MAX_OPSET}"));
+    if opset > *newest {
+        return unsupported(format!("opset {opset} is newer than the opsets that are supported, 1 to {newest}"));
     }
-    Ok(TABLE.iter().find(|e| e.op == op && (e.since..=e.until).contains(&opset)))
+    Ok(table.iter().find(|e| e.op == op && (e.since..=e.until).contains(&opset)))
 }
 
 /// The opsets an operator is supported in, in words; empty when in none.
 pub(crate) fn versions(op: &str, domain: &str) -> String {
-    let entries = TABLE.iter().filter(|e| e.op == op && domain.is_empty());
+    let entries = DOMAINS.iter().filter(|d| d.name == domain).flat_map(|d| d.table).filter(|e| e.op == op);
     entries.map(|e| format!("opsets {} to {}", e.since, e.until)).collect::<Vec<_>>().join(" and ")
 }
 
 /// A row of the table of supported operators.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Supported {
-    /// Operator of the standard domain.
+    /// Domain; empty for the standard one.
+    pub domain: &'static str,
+    /// Operator.
     pub op: &'static str,
     /// First opset.
     pub since: i64,
@@ -241,21 +274,25 @@ pub struct Supported {
     pub limits: &'static str,
 }
 
-/// Every supported operator, by name.
+/// Every supported operator, by domain and name.
 pub fn supported_ops() -> impl Iterator<Item = Supported> {
-    TABLE.iter().map(|e| Supported { op: e.op, since: e.since, until: e.until, limits: e.limits })
+    let row = |domain: &'static str| {
+        move |e: &'static Entry| Supported { domain, op: e.op, since: e.since, until: e.until, limits: e.limits }
+    };
+    DOMAINS.iter().flat_map(move |d| d.table.iter().map(row(d.name)))
 }
 
 /// The table as a Markdown page, as it stands in the documentation.
 pub fn ops_markdown() -> String {
     let mut page = String::from(
-        "# Supported operators\n\nGenerated from the registry of `frontend`; a test keeps it current. All are of the standard \
-         ONNX domain. Functions that a\nmodel defines itself are replaced by their bodies.\n\n\
+        "# Supported operators\n\nGenerated from the registry of `frontend`; a test keeps it current. Operators without a domain \
+         are of the standard\nONNX domain. Functions that a model defines itself are replaced by their bodies.\n\n\
          | operator | opsets | restricted to |\n| --- | --- | --- |\n",
     );
     for e in supported_ops() {
+        let dot = if e.domain.is_empty() { "" } else { "." };
         // Writing to a string does not fail.
-        let _ = writeln!(page, "| {} | {} to {} | {} |", e.op, e.since, e.until, e.limits);
+        let _ = writeln!(page, "| {}{dot}{} | {} to {} | {} |", e.domain, e.op, e.since, e.until, e.limits);
     }
     page
 }

@@ -16,7 +16,7 @@ fn operators_are_listed_once_per_opset_and_in_order() {
     let all: Vec<_> = brolga_frontend::supported_ops().collect();
     assert!(all.len() > 100);
     for pair in all.windows(2) {
-        assert!((pair[0].op, pair[0].until) < (pair[1].op, pair[1].since), "{pair:?}");
+        assert!((pair[0].domain, pair[0].op, pair[0].until) < (pair[1].domain, pair[1].op, pair[1].since), "{pair:?}");
     }
     assert!(all.iter().all(|o| o.since >= 1 && o.since <= o.until && o.until <= brolga_frontend::MAX_OPSET));
 }

@@ -20,7 +20,7 @@ pub struct Args {
 pub fn execute(args: &Args, out: &mut dyn Write) -> Done {
     if args.json {
         let rows: Vec<_> = supported_ops()
-            .map(|op| json!({ "op": op.op, "since": op.since, "until": op.until, "limits": op.limits }))
+            .map(|op| json!({ "domain": op.domain, "op": op.op, "since": op.since, "until": op.until, "limits": op.limits }))
             .collect();
         writeln!(out, "{:#}", json!(rows))?;
     } else {

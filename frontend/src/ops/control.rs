@@ -14,7 +14,7 @@ use brolga_runtime::DType;
 /// Rounds in which the types of carried values settle.
 const ROUNDS: usize = 4;
 
-fn body<'g, 'a>(cx: &Context<'a, 'g>, name: &str) -> Result<&'g FlatBody<'a>, NodeError> {
+pub(super) fn body<'g, 'a>(cx: &Context<'a, 'g>, name: &str) -> Result<&'g FlatBody<'a>, NodeError> {
     match cx.node.bodies.iter().find(|(n, _)| *n == name) {
         Some((_, body)) => Ok(body),
         None => invalid(format!("attribute {name:?} has no graph")),
@@ -22,7 +22,7 @@ fn body<'g, 'a>(cx: &Context<'a, 'g>, name: &str) -> Result<&'g FlatBody<'a>, No
 }
 
 /// Captured values that are no constants: the last operands of the node.
-fn captured(cx: &Context<'_, '_>) -> Vec<ValueId> {
+pub(super) fn captured(cx: &Context<'_, '_>) -> Vec<ValueId> {
     let values = cx.captured.iter().filter_map(|(_, captured)| match captured {
         Captured::Value(id) if cx.graph.weight(*id).is_none() => Some(*id),
         _ => None,

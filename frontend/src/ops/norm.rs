@@ -7,6 +7,7 @@
 use crate::context::{Context, Results};
 use crate::error::{NodeError, invalid, unsupported};
 use brolga_compiler::ir::{BinaryOp, Dim, Ints, Op, ReduceKind, UnaryOp, ValueId};
+use brolga_runtime::DType;
 
 fn epsilon(cx: &Context<'_, '_>) -> Result<f32, NodeError> {
     let epsilon = cx.node.attributes.float_or("epsilon", 1e-5)?;
@@ -89,8 +90,13 @@ pub(crate) fn rms(cx: &mut Context<'_, '_>) -> Results {
     let axis = cx.axis_attribute(-1, cx.rank(x))?;
     let axes: Vec<usize> = (axis..cx.rank(x)).collect();
     let epsilon = epsilon(cx)?;
+    // The first stage may be computed in more digits than the operand has.
+    let (own, stash) = (cx.dtype(x), crate::types::dtype(cx.node.attributes.int_or("stash_type", 1)?)?);
+    let wide = if own == DType::F64 { own } else { stash };
+    let x = cx.cast(x, wide)?;
     let inverse = inverse_deviation(cx, x, &axes, epsilon)?;
     let y = cx.binary(BinaryOp::Mul, x, inverse)?;
+    let y = cx.cast(y, cx.dtype(scale))?;
     Ok(vec![cx.binary(BinaryOp::Mul, y, scale)?])
 }
 

@@ -5,8 +5,9 @@
 //! equal elements from 12 if asked.
 
 use crate::context::{Context, Results};
-use crate::error::{invalid, unsupported};
-use brolga_compiler::ir::{BinaryOp, Op, ReduceKind, UnaryOp};
+use crate::error::unsupported;
+use brolga_compiler::ir::{BinaryOp, Op, ReduceKind, Type, UnaryOp};
+use brolga_runtime::library::Function;
 
 pub(crate) fn reduce(cx: &mut Context<'_, '_>) -> Results {
     let kind = match cx.node.op {
@@ -58,9 +59,13 @@ pub(crate) fn arg(cx: &mut Context<'_, '_>) -> Results {
 }
 
 pub(crate) fn cum_sum(cx: &mut Context<'_, '_>) -> Results {
-    let x = cx.input(0)?;
-    let Some(axis) = cx.const_int(1, "axis")? else { return invalid("operand 1 (axis) is missing") };
-    let axis = cx.axis(axis, cx.rank(x))?;
+    let (x, axis) = (cx.input(0)?, cx.input(1)?);
+    let Some([known]) = cx.known_ints(axis).as_deref().and_then(|a| <[i64; 1]>::try_from(a).ok()) else {
+        let ty = Type::new(cx.dtype(x), cx.shape(x));
+        let function = cx.copy_attributes(Function::new("cum_sum", 2), &["exclusive", "reverse"])?;
+        return cx.function(function, &[Some(x), Some(axis)], vec![ty]);
+    };
+    let axis = cx.axis(known, cx.rank(x))?;
     let (exclusive, reverse) = (cx.node.attributes.flag("exclusive")?, cx.node.attributes.flag("reverse")?);
     Ok(vec![cx.emit(Op::CumSum { axis, exclusive, reverse }, &[x])?])
 }

@@ -54,15 +54,18 @@ pub(super) const fn pure(name: &'static str, run: Run) -> Entry {
 /// The families.
 const FAMILIES: &[&[Entry]] = &[
     super::algebra::TABLE,
-    #[cfg(feature = "images")]
+    super::cumulative::TABLE,
     super::decode::TABLE,
+    super::linear_attention::TABLE,
     super::ml::TABLE,
     super::random::TABLE,
     super::rearrange::TABLE,
+    super::recurrent::TABLE,
     super::regions::TABLE,
     super::sampling::TABLE,
     super::select::TABLE,
     super::sequence::TABLE,
+    super::signal::TABLE,
     super::strings::TABLE,
     super::tf_idf::TABLE,
 ];
