@@ -3,7 +3,7 @@
 use crate::error::{NodeError, invalid, unsupported};
 use crate::flatten::{FlatNode, Name};
 use brolga_compiler::ir::eval::eval_op;
-use brolga_compiler::ir::{BinaryOp, Dim, Graph, Ints, Op, Origin, Type, UnaryOp, ValueId, Weight};
+use brolga_compiler::ir::{BinaryOp, Dim, Graph, Ints, Kind, Op, Origin, Type, UnaryOp, ValueId, Weight};
 use brolga_proto::{Loaded, TensorProto};
 use brolga_runtime::library::Function;
 use brolga_runtime::{DType, Tensor};
@@ -236,7 +236,12 @@ impl Context<'_, '_> {
         }
     }
     pub(crate) fn emit_many(&mut self, op: Op, inputs: &[ValueId], results: usize) -> Results {
-        let deferred = if sized_by_data(&op) { deferred_results(self, &op, inputs) } else { None };
+        let unranked = inputs.iter().any(|id| self.ty(*id).kind == Kind::Unranked);
+        let deferred = match unranked {
+            _ if sized_by_data(&op) => deferred_results(self, &op, inputs),
+            true => unranked_results(self, &op, inputs),
+            false => None,
+        };
         let name = self.node.name.as_str();
         let made = match (self.graph.add_node(op.clone(), inputs, results, name), deferred) {
             (Err(_), Some(types)) => {
@@ -293,8 +298,23 @@ impl Context<'_, '_> {
         self.graph.add_weight("", weight)
     }
     pub(crate) fn weight_of(&mut self, tensor: &TensorProto) -> Result<ValueId, NodeError> {
+        if let Some((function, ty)) = crate::types::texts(tensor)? {
+            return self.function_of(function, ty);
+        }
         let weight = crate::types::weight(self.loaded, tensor)?;
         Ok(self.weight(weight))
+    }
+    /// Constant texts.
+    pub(crate) fn texts(&mut self, shape: &[i64], texts: Vec<String>) -> Result<ValueId, NodeError> {
+        let (function, ty) = crate::kinds::text_constant(shape, texts)?;
+        self.function_of(function, ty)
+    }
+    /// A function without operands.
+    fn function_of(&mut self, function: Function, ty: Type) -> Result<ValueId, NodeError> {
+        match self.function(function, &[], vec![ty])?[..] {
+            [one] => Ok(one),
+            _ => invalid("it has no result"),
+        }
     }
     /// One number everywhere.
     pub(crate) fn splat(&mut self, dtype: DType, shape: Vec<usize>, value: f64) -> Result<ValueId, NodeError> {
@@ -379,6 +399,26 @@ fn deferred_results(cx: &Context<'_, '_>, op: &Op, inputs: &[ValueId]) -> Option
         }
         _ => return None,
     })
+}
+
+/// Types of the results of an element-wise operation on operands of unknown rank.
+fn unranked_results(cx: &Context<'_, '_>, op: &Op, inputs: &[ValueId]) -> Option<Vec<Type>> {
+    let of = |i: usize| inputs.get(i).map(|id| cx.dtype(*id));
+    let dtype = match op {
+        Op::Cast(to) | Op::CastNarrow { to, .. } => *to,
+        Op::Unary(UnaryOp::IsNaN | UnaryOp::Not) => DType::Bool,
+        Op::Binary(
+            BinaryOp::Equal | BinaryOp::Less | BinaryOp::LessOrEqual | BinaryOp::Greater | BinaryOp::GreaterOrEqual,
+        ) => DType::Bool,
+        Op::Unary(_) | Op::Binary(_) => of(0)?,
+        Op::Reshape { shape: Ints::Known(shape), .. } => {
+            let extent = |d: &Dim| if d.known().is_some_and(|n| n <= 0) { cx.fresh() } else { d.clone() };
+            return Some(vec![Type::new(of(0)?, shape.iter().map(extent).collect())]);
+        }
+        Op::Where => of(1)?,
+        _ => return None,
+    };
+    Some(vec![Type::unranked(dtype)])
 }
 
 /// Product of dimensions.

@@ -3,10 +3,11 @@
 use crate::context::{Captured, Context, Symbols};
 use crate::error::{ImportError, NodeError, Report, UnsupportedNode};
 use crate::flatten::{Flat, FlatBody, FlatNode, Name, flatten};
-use crate::registry::{MAX_OPSET, find, versions};
+use crate::kinds;
+use crate::registry::{find, newest, versions};
 use crate::sort::sorted;
-use crate::types::{fits, input_type, weight};
-use brolga_compiler::ir::{Graph, Type, ValueId, Weight};
+use crate::types::{fits, input_type, texts, weight};
+use brolga_compiler::ir::{Graph, Op, Type, ValueId, Weight};
 use brolga_proto::tensor_shape_proto::dimension;
 use brolga_proto::{GraphProto, Loaded, TensorProto, ValueInfoProto, type_proto};
 use brolga_runtime::{DType, Tensor};
@@ -223,7 +224,16 @@ impl<'a, 'm> Importer<'a, 'm> {
             Some(Slot::Unknown) => Ok(None),
             None => Err(NodeError::Invalid(format!("{:?} is not defined", self.names[name]))),
             Some(Slot::Initializer(tensor)) => {
-                let id = self.graph.add_weight(&tensor.name, weight(self.loaded, tensor)?);
+                let id = match texts(tensor)? {
+                    None => self.graph.add_weight(&tensor.name, weight(self.loaded, tensor)?),
+                    Some((function, ty)) => {
+                        let op = Op::Function { function, results: vec![ty] };
+                        match self.graph.add_node(op, &[], 1, &tensor.name)?[..] {
+                            [id] => id,
+                            _ => return Err(NodeError::Invalid("a constant has no value".into())),
+                        }
+                    }
+                };
                 self.slots.insert(name, Slot::Value(id));
                 Ok(Some(id))
             }
@@ -287,8 +297,8 @@ impl<'a, 'm> Importer<'a, 'm> {
             let known = versions(node.op, node.domain);
             return Err(NodeError::Unsupported(if !known.is_empty() {
                 format!("this operator is supported in {known}")
-            } else if node.domain.is_empty() {
-                format!("no such operator is supported (opsets 1 to {MAX_OPSET})")
+            } else if let Some(newest) = newest(node.domain) {
+                format!("no such operator is supported (opsets 1 to {newest})")
             } else {
                 "operators of this domain are not supported, unless the model defines them as functions".into()
             }));
@@ -318,7 +328,7 @@ impl<'a, 'm> Importer<'a, 'm> {
         }
         let (loaded, names, symbols, graph) = (self.loaded, self.names, self.symbols, &mut self.graph);
         let mut context = Context { loaded, graph, node, opset, inputs, symbols, names, captured };
-        (entry.import)(&mut context).map(Some)
+        kinds::import(&mut context, entry.import).map(Some)
     }
 
     fn outputs(&mut self, source: &'a GraphProto, flat: &Flat<'a>) -> Result<(), ImportError> {

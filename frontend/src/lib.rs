@@ -7,10 +7,12 @@
 mod attributes;
 pub mod conformance;
 mod context;
+mod domains;
 mod error;
 mod flatten;
 mod import;
 mod inspect;
+mod kinds;
 mod ops;
 mod registry;
 mod sort;

@@ -1,10 +1,12 @@
 //! The one table of supported operators: name, opsets, importer.
 
 use crate::context::{Context, Results};
+use crate::domains::{ML, ML_OPSET, TRAINING};
 use crate::error::{NodeError, unsupported};
 use crate::ops::{
     activation, arithmetic, attention, bitwise, constant, control, conv, data, einsum, index, loss, matmul, norm, pool,
-    quantize, random, rearrange, recurrent, reduce, regions, resize, selection, shape, signal, softmax, state,
+    quantize, random, rearrange, recurrent, reduce, regions, resize, selection, sequence_map, sequences, shape, signal,
+    softmax, state, strings,
 };
 use std::fmt::Write;
 
@@ -23,7 +25,7 @@ pub(crate) struct Entry {
     pub(crate) import: Importer,
 }
 
-const fn op(op: &'static str, since: i64, import: Importer) -> Entry {
+pub(crate) const fn op(op: &'static str, since: i64, import: Importer) -> Entry {
     Entry { op, since, until: MAX_OPSET, limits: "", import }
 }
 
@@ -31,7 +33,7 @@ const fn but(limits: &'static str, entry: Entry) -> Entry {
     Entry { limits, ..entry }
 }
 
-const fn until(until: i64, entry: Entry) -> Entry {
+pub(crate) const fn until(until: i64, entry: Entry) -> Entry {
     Entry { until, ..entry }
 }
 
@@ -47,7 +49,9 @@ struct Domain {
 /// The domains whose operators are known; the standard one has no name.
 const DOMAINS: &[Domain] = &[
     Domain { name: "", newest: MAX_OPSET, table: TABLE },
+    Domain { name: "ai.onnx.ml", newest: ML_OPSET, table: ML },
     Domain { name: "ai.onnx.preview", newest: 1, table: PREVIEW },
+    Domain { name: "ai.onnx.preview.training", newest: 1, table: TRAINING },
 ];
 
 const PREVIEW: &[Entry] = &[until(1, op("FlexAttention", 1, attention::flex))];
@@ -87,7 +91,8 @@ const TABLE: &[Entry] = &[
     op("Col2Im", 18, regions::col2_im),
     op("Compress", 9, selection::compress),
     op("Concat", 1, shape::concat),
-    but("numbers and booleans", op("Constant", 1, constant::constant)),
+    op("ConcatFromSequence", 11, sequences::concat),
+    but("dense", op("Constant", 1, constant::constant)),
     op("ConstantOfShape", 9, constant::constant_of_shape),
     op("Conv", 1, conv::conv),
     op("ConvInteger", 10, quantize::conv_integer),
@@ -169,6 +174,9 @@ const TABLE: &[Entry] = &[
     op("NonZero", 9, selection::non_zero),
     op("Not", 1, activation::plain),
     op("OneHot", 9, index::one_hot),
+    op("Optional", 15, sequences::optional),
+    op("OptionalGetElement", 15, sequences::get_element),
+    op("OptionalHasElement", 15, sequences::has_element),
     op("Or", 1, arithmetic::binary),
     op("PRelu", 1, arithmetic::prelu),
     but("constant value and axes", op("Pad", 1, data::pad)),
@@ -194,6 +202,7 @@ const TABLE: &[Entry] = &[
     but("constant axes", op("ReduceProd", 1, reduce::reduce)),
     but("constant axes", op("ReduceSum", 1, reduce::reduce)),
     but("constant axes", op("ReduceSumSquare", 1, reduce::reduce)),
+    op("RegexFullMatch", 20, strings::regex_full_match),
     op("Relu", 1, activation::plain),
     op("Reshape", 1, shape::reshape),
     but("constant scales", op("Resize", 10, resize::resize)),
@@ -207,6 +216,13 @@ const TABLE: &[Entry] = &[
     op("ScatterElements", 11, index::scatter_elements),
     op("ScatterND", 11, index::scatter_nd),
     op("Selu", 1, activation::with_parameters),
+    op("SequenceAt", 11, sequences::at),
+    op("SequenceConstruct", 11, sequences::construct),
+    op("SequenceEmpty", 11, sequences::empty),
+    op("SequenceErase", 11, sequences::erase),
+    op("SequenceInsert", 11, sequences::insert),
+    op("SequenceLength", 11, sequences::length),
+    op("SequenceMap", 17, sequence_map::map),
     op("Shape", 1, shape::shape),
     op("Shrink", 9, activation::shrink),
     op("Sigmoid", 1, activation::plain),
@@ -221,14 +237,19 @@ const TABLE: &[Entry] = &[
     op("Softsign", 1, activation::plain),
     op("SpaceToDepth", 1, data::space_to_depth),
     but("constant sizes", op("Split", 1, shape::split)),
+    op("SplitToSequence", 11, sequences::split),
     op("Sqrt", 1, activation::plain),
     but("constant axes", op("Squeeze", 1, shape::squeeze)),
+    op("StringConcat", 20, strings::concat),
+    op("StringNormalizer", 10, strings::normalizer),
+    op("StringSplit", 20, strings::split),
     op("Sub", 1, arithmetic::binary),
     op("Sum", 1, arithmetic::variadic),
     op("Swish", 24, activation::with_parameters),
     op("Tan", 7, activation::plain),
     op("Tanh", 1, activation::plain),
     op("TensorScatter", 24, rearrange::tensor_scatter),
+    op("TfIdfVectorizer", 9, strings::tf_idf_vectorizer),
     op("ThresholdedRelu", 10, activation::with_parameters),
     op("Tile", 1, shape::tile),
     op("TopK", 1, index::top_k),
@@ -240,6 +261,11 @@ const TABLE: &[Entry] = &[
     op("Where", 9, arithmetic::where_),
     op("Xor", 1, arithmetic::binary),
 ];
+
+/// The newest opset of a domain whose operators are known.
+pub(crate) fn newest(domain: &str) -> Option<i64> {
+    DOMAINS.iter().find(|d| d.name == domain).map(|d| d.newest)
+}
 
 /// The importer of an operator, if it is supported.
 pub(crate) fn find(op: &str, domain: &str, opset: i64) -> Result<Option<&'static Entry>, NodeError> {

@@ -1,11 +1,13 @@
 //! Element types, shapes and constants of the format as those of the graph.
 
+use crate::attributes::Attributes;
 use crate::error::{ImportError, NodeError, invalid, unsupported};
 use brolga_compiler::ir::{Dim, Type, Weight};
 use brolga_proto::tensor_proto::DataType;
 use brolga_proto::tensor_shape_proto::dimension::Value as DimValue;
 use brolga_proto::{Loaded, TensorProto, TypeProto, ValueInfoProto, type_proto};
 use brolga_runtime::DType;
+use brolga_runtime::library::Function;
 
 /// Element type of a number in the file.
 pub(crate) fn dtype(number: i64) -> Result<DType, NodeError> {
@@ -53,6 +55,19 @@ pub(crate) fn dtype_by_name(name: &str) -> Result<DType, NodeError> {
     }
 }
 
+/// A constant of texts, as the function that holds them; `None` when it is a tensor of numbers.
+pub(crate) fn texts(tensor: &TensorProto) -> Result<Option<(Function, Type)>, NodeError> {
+    if tensor.data_type != DataType::String as i32 {
+        return Ok(None);
+    }
+    check_rank(tensor.dims.len())?;
+    let texts = tensor.string_data.iter().map(|bytes| std::str::from_utf8(bytes).map(str::to_owned));
+    match texts.collect::<Result<Vec<String>, _>>() {
+        Ok(texts) => crate::kinds::text_constant(&tensor.dims, texts).map(Some),
+        Err(_) => invalid(format!("tensor {:?} has texts that are not UTF-8", tensor.name)),
+    }
+}
+
 /// A constant of the file. Its bytes are not copied.
 pub(crate) fn weight(loaded: &Loaded, tensor: &TensorProto) -> Result<Weight, NodeError> {
     let data = loaded.tensor(tensor)?;
@@ -75,6 +90,17 @@ pub(crate) fn fits(ty: &Type) -> bool {
     }
     let count = known.try_fold(1i64, |n, d| if d < 0 { None } else { n.checked_mul(d) });
     count.is_some_and(|n| n.checked_mul(16).is_some())
+}
+
+/// The type in an attribute.
+pub(crate) fn attribute_type(attributes: &Attributes<'_>, name: &str) -> Result<Type, NodeError> {
+    let Some(ty) = attributes.get(name).and_then(|a| a.tp.as_ref()) else {
+        return invalid(format!("attribute {name:?} is missing"));
+    };
+    value_type(name, ty, MAX_NESTING).map_err(|e| match e {
+        ImportError::Invalid(what) => NodeError::Invalid(what),
+        other => NodeError::Unsupported(other.to_string()),
+    })
 }
 
 /// Sequences and optionals within each other.

@@ -7,6 +7,7 @@ use crate::context::{Context, Results};
 use crate::error::{invalid, unsupported};
 use brolga_compiler::ir::{Dim, Ints, Op, Source, Weight};
 use brolga_runtime::DType;
+use brolga_runtime::library::Attribute;
 
 pub(crate) fn constant(cx: &mut Context<'_, '_>) -> Results {
     let attributes = &cx.node.attributes;
@@ -47,7 +48,14 @@ pub(crate) fn constant(cx: &mut Context<'_, '_>) -> Results {
             cx.weight_ints(vec![ints.len()], ints)
         }
         "sparse_value" => return unsupported("a sparse value; a dense one is accepted"),
-        _ => return unsupported("strings; numbers and booleans are accepted"),
+        "value_string" => {
+            let text = attributes.text_or(name, "")?.to_owned();
+            cx.texts(&[], vec![text])?
+        }
+        _ => match attributes.value(name)? {
+            Some(Attribute::Texts(texts)) => cx.texts(&[texts.len() as i64], texts)?,
+            _ => return invalid(format!("attribute {name:?} is no list of texts")),
+        },
     }])
 }
 

@@ -54,6 +54,9 @@ fn merged(cx: &Context<'_, '_>, a: &Type, b: &Type) -> Result<Type, NodeError> {
     match (a.kind, b.kind) {
         (Kind::Tensor | Kind::Unranked, Kind::Tensor | Kind::Unranked) => Ok(Type::unranked(a.dtype)),
         (a_kind, b_kind) if a_kind == b_kind => Ok(a.clone()),
+        (Kind::OptionalSequence, Kind::Sequence) | (Kind::Sequence, Kind::OptionalSequence) => {
+            Ok(Type::optional(Type::sequence(Type::unranked(a.dtype))))
+        }
         _ => invalid(format!("a result is {a} in one place and {b} in another")),
     }
 }

@@ -51,7 +51,9 @@ pub(crate) fn cast_like(cx: &mut Context<'_, '_>) -> Results {
 
 /// Conversion with what the attributes say about floats of 8 bits.
 fn convert(cx: &mut Context<'_, '_>, x: ValueId, to: DType) -> Results {
-    numbers_only(cx.dtype(x))?;
+    if cx.dtype(x) == DType::String || to == DType::String {
+        return super::strings::cast(cx, x, to);
+    }
     let attributes = &cx.node.attributes;
     let saturate = attributes.int_or("saturate", 1)? != 0;
     let name = attributes.text_or("round_mode", PowerRounding::Up.name())?;
@@ -62,10 +64,6 @@ fn convert(cx: &mut Context<'_, '_>, x: ValueId, to: DType) -> Results {
         return Ok(vec![cx.emit(Op::CastNarrow { to, saturate, rounding }, &[x])?]);
     }
     Ok(vec![cx.cast(x, to)?])
-}
-
-fn numbers_only(dtype: DType) -> Result<(), NodeError> {
-    if dtype == DType::String { unsupported("strings; numbers are accepted") } else { Ok(()) }
 }
 
 pub(crate) fn pad(cx: &mut Context<'_, '_>) -> Results {

@@ -6,10 +6,22 @@
 
 use crate::context::{Context, Results, product};
 use crate::error::{NodeError, invalid, unsupported};
-use brolga_compiler::ir::{Dim, Ints, Op, ReduceKind};
+use brolga_compiler::ir::{Dim, Ints, Kind, Op, ReduceKind, Type, ValueId};
+use brolga_runtime::DType;
+use brolga_runtime::library::Function;
+
+/// Extents of a tensor whose rank only a run can tell.
+fn unranked_shape(cx: &mut Context<'_, '_>, x: ValueId) -> Results {
+    let function = cx.copy_attributes(Function::new("shape", 1), &["start", "end"])?;
+    let ty = Type::new(DType::I64, vec![cx.fresh()]);
+    cx.function(function, &[Some(x)], vec![ty])
+}
 
 pub(crate) fn shape(cx: &mut Context<'_, '_>) -> Results {
     let x = cx.input(0)?;
+    if cx.ty(x).kind == Kind::Unranked {
+        return unranked_shape(cx, x);
+    }
     let rank = i64::try_from(cx.rank(x)).unwrap_or(0);
     let place =
         |at: i64| usize::try_from(if at < 0 { at.saturating_add(rank) } else { at }.clamp(0, rank)).unwrap_or(0);
@@ -23,7 +35,13 @@ pub(crate) fn size(cx: &mut Context<'_, '_>) -> Results {
     if let Some(count) = cx.ty(x).elements() {
         return Ok(vec![cx.weight_ints(vec![], &[i64::try_from(count).unwrap_or(i64::MAX)])]);
     }
-    let shape = cx.emit(Op::Shape { begin: 0, end: cx.rank(x) }, &[x])?;
+    let shape = match cx.ty(x).kind {
+        Kind::Unranked => match unranked_shape(cx, x)?[..] {
+            [shape] => shape,
+            _ => return invalid("it has no shape"),
+        },
+        _ => cx.emit(Op::Shape { begin: 0, end: cx.rank(x) }, &[x])?,
+    };
     Ok(vec![cx.emit(Op::Reduce { kind: ReduceKind::Prod, axes: vec![0], keep: false }, &[shape])?])
 }
 

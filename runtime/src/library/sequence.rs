@@ -13,6 +13,7 @@ pub(super) const TABLE: &[Entry] = &[
     pure("sequence_length", length),
     pure("split_to_sequence", split),
     pure("concat_from_sequence", concat),
+    pure("shape", shape),
     pure("optional", optional),
     pure("optional_has_element", has_element),
     pure("optional_get_element", get_element),
@@ -217,6 +218,16 @@ fn concat(f: &Function, x: &Operands) -> Results {
         DType::String => Strings::new(&shape, texts).ok_or_else(|| too_large(kind))?.into(),
         _ => Tensor::from_bytes(kind, &shape, &bytes)?.into(),
     }])
+}
+
+/// Extents of a tensor of any type, those from the attribute `start` to `end`; negative ones count from the end.
+fn shape(f: &Function, x: &Operands) -> Results {
+    let extents: Vec<i64> = tensor(x.get(0).ok_or(ABSENT)?)?.shape.iter().map(|n| *n as i64).collect();
+    let rank = extents.len() as i64;
+    let clamped = |n: i64| usize::try_from(if n < 0 { n.saturating_add(rank) } else { n }.clamp(0, rank)).unwrap_or(0);
+    let (start, end) = (clamped(f.int("start", 0)), clamped(f.int("end", i64::MAX)));
+    let part = extents.get(start..end).unwrap_or_default();
+    Ok(vec![Tensor::from_slice(&[part.len()], part)?.into()])
 }
 
 fn optional(_: &Function, x: &Operands) -> Results {
