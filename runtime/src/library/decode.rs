@@ -2,6 +2,9 @@
 //!
 //! A file that cannot be decoded gives an empty picture, as ONNX demands. Pictures of more than [`MAX_PIXELS`] are refused.
 
+mod bits;
+mod jpeg;
+
 use super::LibraryError;
 use super::function::{Entry, Function, Operands, Results, pure};
 use crate::{Tensor, Value};
@@ -29,7 +32,7 @@ fn image_decoder(function: &Function, operands: &Operands) -> Results {
         _ => return Err(LibraryError::Operands { accepted: "the pixel formats RGB, BGR and Grayscale" }),
     };
     let channels = if grey { 1 } else { 3 };
-    let decoded = jpeg2000(bytes).or_else(|| any_other(bytes));
+    let decoded = jpeg2000(bytes).or_else(|| jpeg::decode(bytes)).or_else(|| any_other(bytes));
     let Some(mut picture) = decoded else {
         return Ok(vec![Value::Tensor(Tensor::from_slice::<u8>(&[0, 0, channels], &[])?)]);
     };

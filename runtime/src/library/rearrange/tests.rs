@@ -50,10 +50,14 @@ fn caches_are_updated_in_place_or_around_the_end() {
 #[test]
 fn diagonals_and_bits() {
     let x = i64s(&[2, 3], &[0; 6]);
-    assert_eq!(ints(Function::new("eye_like", 1).with("k", Attribute::Int(1)), &[x.clone()]), [0, 1, 0, 0, 0, 1]);
+    assert_eq!(
+        ints(Function::new("eye_like", 1).with("k", Attribute::Int(1)), std::slice::from_ref(&x)),
+        [0, 1, 0, 0, 0, 1]
+    );
     assert_eq!(ints(Function::new("eye_like", 1).with("k", Attribute::Int(i64::MIN)), &[x]), [0; 6]);
     let one = Value::Tensor(Tensor::scalar(1.0f32));
-    let cast = |to: &str| run(Function::new("bit_cast", 1).with("to", Attribute::Text(to.into())), &[one.clone()]);
+    let cast =
+        |to: &str| run(Function::new("bit_cast", 1).with("to", Attribute::Text(to.into())), std::slice::from_ref(&one));
     assert_eq!(cast("i32").unwrap().as_slice::<i32>().unwrap(), [0x3f80_0000]);
     assert!(cast("i64").is_err());
 }
