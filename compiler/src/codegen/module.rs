@@ -48,6 +48,9 @@ impl JitCode {
             let detail = format!("this machine is not {}", level.requirement());
             return Err(CodegenError::Isa { what: level.to_string(), detail });
         }
+        if codes.is_empty() {
+            return Ok(JitCode { module: None, entries: Vec::new() });
+        }
         let isa = clif::isa(level, Triple::host(), false)?;
         let mut builder = JITBuilder::with_isa(isa, default_libcall_names());
         let room = codes.iter().map(|code| code.bytes.len().next_multiple_of(4096) + code.alignment as usize).sum();

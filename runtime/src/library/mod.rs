@@ -25,6 +25,7 @@ mod rearrange;
 mod recurrent;
 mod reduce;
 mod regions;
+#[cfg(feature = "patterns")]
 mod regular;
 mod routine;
 mod sampling;

@@ -4,7 +4,9 @@
 //! the operation works on the numbers, and `string_take` turns numbers back into texts.
 
 use super::function::{Entry, Function, Operands, Results, pure};
-use super::{LibraryError, regular};
+use super::LibraryError;
+#[cfg(feature = "patterns")]
+use super::regular;
 use crate::{DType, Operand, Strings, Tensor, TensorError, Value, element_count};
 use std::collections::{BTreeSet, HashMap};
 
@@ -15,6 +17,7 @@ pub(super) const TABLE: &[Entry] = &[
     pure("string_concat", concat),
     pure("string_split", split),
     pure("string_normalizer", normalizer),
+    #[cfg(feature = "patterns")]
     pure("regex_full_match", regex_full_match),
     pure("cast_to_string", cast_to_string),
     pure("cast_from_string", cast_from_string),
@@ -184,6 +187,7 @@ fn normalizer(f: &Function, x: &Operands) -> Results {
     Ok(vec![strings(&shape, changed)?.into()])
 }
 
+#[cfg(feature = "patterns")]
 fn regex_full_match(f: &Function, x: &Operands) -> Results {
     let texts = x.strings(0)?;
     let pattern = regular::compile(f.text("pattern", ""))?;

@@ -3,6 +3,7 @@
 use super::Args;
 use super::report::{Code, Record};
 use brolga::{Error, ErrorKind, Model, Options, Value};
+use brolga_compiler::pass::pipeline::pass_names;
 use brolga_frontend::conformance::{Case, CaseError, DataSet, Outcome, Verdict, evaluate, is_random, judge};
 use brolga_proto::{Loaded, NodeProto};
 use brolga_runtime::{Call, Program};
@@ -54,7 +55,10 @@ fn attempt(args: &Args, case: &Case, record: &mut Record) -> Result<(), Outcome>
         return if outcome.verdict == Verdict::Pass { Ok(()) } else { Err(outcome) };
     }
     let threads = (args.threads > 0).then_some(args.threads);
-    let options = Options { level: args.cpu, threads, ..Options::default() };
+    let mut options = Options { level: args.cpu, threads, ..Options::default() };
+    if args.skip_passes {
+        options.passes.skip = pass_names().into_iter().map(str::to_owned).collect();
+    }
     let model = Model::load_with(&case.model, options).map_err(|e| refused(&e))?;
     for set in &sets {
         let got = outputs(&model, set, &mut record.code)?;

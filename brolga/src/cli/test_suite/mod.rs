@@ -31,6 +31,9 @@ pub struct Args {
     /// Evaluate the graphs instead of compiling them
     #[arg(long)]
     evaluator: bool,
+    /// Leave all passes out
+    #[arg(long)]
+    skip_passes: bool,
     /// CPU level of the code
     #[arg(long, value_name = "LEVEL")]
     cpu: Option<Level>,

@@ -43,6 +43,9 @@ impl Worker {
         if args.evaluator {
             command.arg("--evaluator");
         }
+        if args.skip_passes {
+            command.arg("--skip-passes");
+        }
         if let Some(level) = args.cpu {
             command.args(["--cpu", &level.to_string()]);
         }
