@@ -56,7 +56,7 @@ impl Rule {
                 .map_err(|_| LibraryError::Operands { accepted: "query, key and value of rank 3" })
         };
         let ([batch, steps, wide], keys, values) = (shape(0)?, shape(1)?, shape(2)?);
-        let divide = |all: usize, by: usize| (all % by == 0).then_some(all / by).filter(|n| *n > 0);
+        let divide = |all: usize, by: usize| all.is_multiple_of(by).then_some(all / by).filter(|n| *n > 0);
         let (key, value) = (divide(wide, query_heads), divide(values[2], few));
         let (Some(key), Some(value)) = (key, value) else {
             return Err(LibraryError::Operands { accepted: "hidden sizes that the heads divide" });

@@ -45,7 +45,7 @@ pub(super) struct Cell<'a, T> {
     /// `[3 * hidden]`: of the gates i, o, f
     pub peepholes: Option<&'a [T]>,
     pub activations: &'a [Activation],
-    /// What goes into a function stays within this of zero.
+    /// What a gate puts into its function stays within this of zero.
     pub limit: Option<T>,
 }
 
@@ -195,8 +195,11 @@ impl<T: Real> Cell<'_, T> {
         }
         peephole(output, 1, memory);
         self.activate(0, output);
+        // The limit is on what comes from the gates: the cell state itself may grow.
         state.copy_from_slice(memory);
-        self.activate(2, state);
+        if let Some(activation) = self.activations.get(2) {
+            activation.apply(state);
+        }
         state.iter_mut().zip(output.iter()).for_each(|(h, o)| *h = *h * *o);
     }
 }

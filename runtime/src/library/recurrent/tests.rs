@@ -93,6 +93,18 @@ fn lstm_with_peepholes_and_coupled_gates() {
 }
 
 #[test]
+fn the_limit_is_on_gates_and_not_on_the_cell() {
+    let x = tensor(&[1, 1, 4], &[9.0, 9.0, -9.0, 9.0]);
+    let weights = tensor(&[1, 1, 4], &[0.0; 4]);
+    let memory = tensor(&[1, 1, 1], &[4.0]);
+    let limited = Function::new("lstm", 6).with("clip", Attribute::Float(0.5));
+    let results = run(limited, &[Some(&x), Some(&weights), None, None, None, Some(&memory)]).unwrap();
+    let cell = sigmoid(-0.5) * 4.0 + sigmoid(0.5) * 0.5f32.tanh();
+    close(&results[2], &[cell]);
+    close(&results[1], &[sigmoid(0.5) * cell.tanh()]);
+}
+
+#[test]
 fn many_units_agree_with_the_sums_written_out() {
     let hidden = 7;
     let at = |i: usize| ((i * 37 + 11) % 19) as f32 / 19.0 - 0.5;
