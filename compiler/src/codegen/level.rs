@@ -20,10 +20,15 @@ impl LevelTarget for Level {
             Level::X86_64V4 | Level::X86_64V4Vnni => (16, 32, true),
             Level::Aarch64 => (4, 32, true),
         };
-        Target { lanes, registers, fma }
+        Target { lanes, registers, fma, dot: self == Level::X86_64V4Vnni }
     }
 
     fn narrow_target(self) -> Target {
-        Target { lanes: 4, registers: if self == Level::Aarch64 { 32 } else { 16 }, fma: self != Level::X86_64 }
+        Target {
+            lanes: 4,
+            registers: if self == Level::Aarch64 { 32 } else { 16 },
+            fma: self != Level::X86_64,
+            dot: false,
+        }
     }
 }

@@ -81,7 +81,7 @@ fn run_corpus(level: Level, target: Target) -> usize {
 
 #[test]
 fn corpus_has_every_operation() {
-    let target = Target { lanes: 4, registers: 16, fma: true };
+    let target = Target { lanes: 4, registers: 16, fma: true, dot: false };
     let names: BTreeSet<String> =
         corpus::corpus(target).iter().flat_map(|case| corpus::features(&case.kernel)).collect();
     assert_eq!(names.len(), FEATURES, "{names:#?}");
@@ -113,7 +113,7 @@ fn aarch64_code_needs_no_relocation() {
 
 #[test]
 fn kernels_for_another_target_are_refused() {
-    let case = &corpus::corpus(Target { lanes: 4, registers: 16, fma: true })[0];
+    let case = &corpus::corpus(Target { lanes: 4, registers: 16, fma: true, dot: false })[0];
     assert!(matches!(emit_code(&case.kernel, Level::X86_64), Err(CodegenError::Malformed { .. })));
 }
 

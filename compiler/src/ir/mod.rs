@@ -4,6 +4,7 @@
 //! [`Patch`] the only way to change a graph after import, [`infer`] the typing rules.
 
 pub mod eval;
+mod expression;
 mod flops;
 mod graph;
 pub mod infer;
@@ -14,6 +15,7 @@ mod ty;
 pub mod verify;
 mod weight;
 
+pub use expression::{Arg, Expression, Step};
 pub use flops::flops;
 pub use graph::*;
 pub use op::*;

@@ -3,6 +3,7 @@
 //!
 //! Integer attributes that ONNX passes as tensors are [`Ints`]: either known (possibly symbolic) or still an input.
 
+use super::expression::Expression;
 use super::graph::Graph;
 use super::ty::{Dim, Halo, Type};
 use brolga_runtime::DType;
@@ -46,32 +47,6 @@ pub enum AutoPad {
     SameUpper,
     /// The same, odd padding at the beginning.
     SameLower,
-}
-
-/// An operand of an [`Expression`] step.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Arg {
-    /// The i-th input of the expression.
-    Input(u32),
-    /// The result of an earlier step.
-    Step(u32),
-    /// A number.
-    Const(f32),
-}
-
-/// One step of an [`Expression`].
-#[derive(Clone, Copy, Debug, PartialEq)]
-#[allow(missing_docs)]
-pub enum Step {
-    Unary(UnaryOp, Arg),
-    Binary(BinaryOp, Arg, Arg),
-}
-
-/// Straight-line f32 arithmetic on elements, single assignment; the last step is the result.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Expression {
-    /// Steps in order.
-    pub steps: Vec<Step>,
 }
 
 /// Kinds of pooling.

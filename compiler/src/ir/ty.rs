@@ -279,6 +279,10 @@ pub struct Type {
 }
 
 impl Type {
+    /// Whether elements of this type may lie in channel blocks.
+    pub fn may_be_blocked(&self) -> bool {
+        matches!(self.dtype, DType::F32 | DType::U8)
+    }
     /// A plain tensor.
     pub fn new(dtype: DType, shape: Vec<Dim>) -> Type {
         Type { kind: Kind::Tensor, dtype, shape, layout: Layout::Plain }

@@ -4,7 +4,6 @@
 
 use super::infer::{arity, infer};
 use super::{Dim, Graph, Layout, Node, Op, Origin, Phase, Type, ValueId};
-use brolga_runtime::DType;
 use std::collections::BTreeSet;
 use std::fmt;
 
@@ -97,8 +96,8 @@ fn check_values(graph: &Graph, faults: &mut Vec<Fault>) {
             if graph.phase != Phase::LaidOut {
                 fault(format!("{id} is blocked before layouts are chosen"));
             }
-            if value.ty.rank() != 4 || value.ty.dtype != DType::F32 || lanes == 0 {
-                fault(format!("{id} is {}; blocked are f32 of rank 4", value.ty));
+            if value.ty.rank() != 4 || !value.ty.may_be_blocked() || lanes == 0 {
+                fault(format!("{id} is {}; blocked are f32 and u8 of rank 4", value.ty));
             }
         }
     }

@@ -1,7 +1,7 @@
 //! Element-wise kernels: fused f32 expressions, comparisons, booleans, selection and conversion, with broadcasting.
 
 use super::expression::{comparison, expression_with, keeps_zero, relation};
-use super::halo::zero_halo;
+use super::halo::fill_halo;
 use super::nest::{Nest, Stream, vectors};
 use super::operand::{blocked_operand, broadcast, constant_scalar, nest_of, place, storage};
 use super::{KernelCall, LowerContext, Lowered, NoKernel, Operand, View};
@@ -14,6 +14,15 @@ use brolga_runtime::DType;
 pub enum Function {
     /// f32 arithmetic.
     Expression(Expression),
+    /// f32 arithmetic on numbers of which some are integers, and whether the result is one.
+    Quantized {
+        /// The arithmetic.
+        expression: Expression,
+        /// Which inputs are integers.
+        integers: Vec<bool>,
+        /// Whether the result is rounded to one.
+        round: bool,
+    },
     /// Floats compared, a byte each.
     CompareFloat(BinaryOp),
     /// Integers compared, a byte each.
@@ -100,7 +109,7 @@ impl Spec {
     /// Elements per item, fewer of what takes long.
     fn grain(&self) -> usize {
         match &self.function {
-            Function::Expression(e) => {
+            Function::Expression(e) | Function::Quantized { expression: e, .. } => {
                 let long = |s: &&Step| {
                     matches!(s, Step::Unary(op, _) if !cheap(*op)) || matches!(s, Step::Binary(BinaryOp::Pow, ..))
                 };
@@ -146,14 +155,15 @@ impl Function {
     fn label(&self) -> String {
         let word = |debug: String| debug.split([' ', '{', '(']).next().unwrap_or_default().to_lowercase();
         match self {
-            Function::Expression(e) => {
+            Function::Expression(e) | Function::Quantized { expression: e, .. } => {
                 let name = |s: &Step| match s {
                     Step::Unary(op, _) => word(format!("{op:?}")),
                     Step::Binary(op, ..) => word(format!("{op:?}")),
                 };
                 let names: Vec<String> = e.steps.iter().take(4).map(name).collect();
                 let more = if e.steps.len() > 4 { format!("+{}", e.steps.len() - 4) } else { String::new() };
-                names.join("+") + &more
+                let kind = if matches!(self, Function::Quantized { .. }) { "quantized-" } else { "" };
+                kind.to_owned() + &names.join("+") + &more
             }
             Function::CompareFloat(op) => format!("{}-f32", word(format!("{op:?}"))),
             Function::CompareInt(op) => format!("{}-i32", word(format!("{op:?}"))),
@@ -167,6 +177,14 @@ impl Function {
         let (zero, one) = (k.int(0), k.int(1));
         Ok(match self {
             Function::Expression(e) => expression_with(k, e, load)?,
+            Function::Quantized { expression, integers, round } => {
+                let y = expression_with(k, expression, &mut |k, i| {
+                    let x = load(k, i)?;
+                    let whole = integers.get(i as usize).copied().unwrap_or(false);
+                    Ok(if whole { k.vector(VectorOp::ToFloat(x)) } else { x })
+                })?;
+                if *round { k.vector(VectorOp::ToInt(y)) } else { y }
+            }
             Function::CompareFloat(op) => {
                 let (a, b) = (load(k, 0)?, load(k, 1)?);
                 let mask = comparison(k, *op, a, b)?;
@@ -257,6 +275,7 @@ fn function(cx: &LowerContext<'_>, node: &Node) -> Result<(Function, Vec<usize>)
         }
         Op::Binary(op) => binary_function(*op, dtype(0)).ok_or_else(refuse)?,
         Op::Elementwise(e) => Function::Expression(e.clone()),
+        Op::Requantize { expression, .. } => Function::Expression(expression.clone()),
         Op::Where if dtype(0) == Some(DType::Bool) && dtype(1) == dtype(2) => Function::Where,
         Op::Cast(to) => {
             let cast = dtype(0).and_then(|from| Cast::of(from, *to));
@@ -265,7 +284,8 @@ fn function(cx: &LowerContext<'_>, node: &Node) -> Result<(Function, Vec<usize>)
         _ => return Err(refuse()),
     };
     let Function::Expression(mut e) = function else { return Ok((function, all)) };
-    if node.inputs.iter().any(|v| cx.graph.ty(*v).dtype != DType::F32) {
+    let quantized = matches!(node.op, Op::Requantize { .. });
+    if !quantized && node.inputs.iter().any(|v| cx.graph.ty(*v).dtype != DType::F32) {
         return Err(refuse());
     }
     let constants: Vec<Option<f32>> = node.inputs.iter().map(|v| constant_scalar(cx, *v)).collect();
@@ -287,7 +307,12 @@ fn function(cx: &LowerContext<'_>, node: &Node) -> Result<(Function, Vec<usize>)
             }
         }
     }
-    Ok((Function::Expression(e), left))
+    if !quantized {
+        return Ok((Function::Expression(e), left));
+    }
+    let integers = left.iter().map(|i| dtype(*i) != Some(DType::F32)).collect();
+    let round = node.outputs.iter().any(|v| cx.graph.ty(*v).dtype != DType::F32);
+    Ok((Function::Quantized { expression: e, integers, round }, left))
 }
 
 fn binary_function(op: BinaryOp, dtype: Option<DType>) -> Option<Function> {
@@ -326,7 +351,7 @@ fn binary_function(op: BinaryOp, dtype: Option<DType>) -> Option<Function> {
     })
 }
 
-/// Lowers Unary, Binary, Elementwise, Where and Cast.
+/// Lowers Unary, Binary, Elementwise, Requantize, Where and Cast.
 pub fn lower(cx: &LowerContext<'_>, node: &Node) -> Result<Lowered, NoKernel> {
     let (function, inputs) = function(cx, node)?;
     let Some(&result) = node.outputs.first() else { return Ok(Lowered::default()) };
@@ -359,10 +384,13 @@ pub fn lower(cx: &LowerContext<'_>, node: &Node) -> Result<Lowered, NoKernel> {
     }
     let mut masked = false;
     if let View::Blocked { dims: [_, c, ..], lanes, .. } = view {
-        if storages.iter().any(|s| *s != Storage::B32) {
+        let quantized = matches!(function, Function::Quantized { .. });
+        if !quantized && storages.iter().any(|s| *s != Storage::B32) {
             return Err(NoKernel("blocked elements that are not four bytes".into()));
         }
-        masked = c % lanes != 0 && !(zero && matches!(&function, Function::Expression(e) if keeps_zero(e)));
+        masked = c % lanes != 0
+            && storages[0] == Storage::B32
+            && !(zero && matches!(&function, Function::Expression(e) if keeps_zero(e)));
         if masked {
             let words = (0..c.next_multiple_of(*lanes)).map(|i| if i < *c { u32::MAX } else { 0 });
             operands.push(Operand::Table(words.flat_map(u32::to_le_bytes).collect()));
@@ -372,7 +400,7 @@ pub fn lower(cx: &LowerContext<'_>, node: &Node) -> Result<Lowered, NoKernel> {
     }
     let (kernel, extent) = Spec { nest, storages, function, masked }.build(cx.target)?;
     let mut calls = vec![KernelCall { kernel, operands, args: vec![], extent, barrier_before: false }];
-    calls.extend(zero_halo(cx.target, result, view));
+    calls.extend(fill_halo(cx, result)?);
     calls.retain(|c| c.extent > 0);
     Ok(Lowered { calls, temporaries: vec![] })
 }

@@ -1,7 +1,7 @@
 //! Operations that only move elements: Transpose, Slice, Concat, Expand, Tile, Pad, DepthToSpace, SpaceToDepth, Reorder.
 
 use super::copy::Spec;
-use super::halo::zero_halo;
+use super::halo::fill_halo;
 use super::operand::{broadcast, nest_of, place, plain};
 use super::{KernelCall, LowerContext, Lowered, NoKernel, Operand, View};
 use crate::ir::{Ints, Node, Op, ValueId};
@@ -114,7 +114,7 @@ pub fn lower(cx: &LowerContext<'_>, node: &Node) -> Result<Lowered, NoKernel> {
         other => return Err(NoKernel(format!("{other:?} does not only move elements"))),
     }
     let mut calls = m.calls;
-    calls.extend(zero_halo(cx.target, result, cx.view(result)?));
+    calls.extend(fill_halo(cx, result)?);
     calls.retain(|c| c.extent > 0);
     Ok(Lowered { calls, temporaries: vec![] })
 }
@@ -274,14 +274,25 @@ fn reorder(m: &mut Move<'_, '_>, node: &Node) -> Result<(), NoKernel> {
             (dims[1] / lanes, dims[1] % lanes)
         }
     };
-    if m.bytes != 4 {
-        return Err(NoKernel("blocks of elements that are not four bytes".into()));
+    let bytes = m.bytes as i64;
+    if bytes != 4 && bytes != 1 {
+        return Err(NoKernel("blocks of elements that are neither four bytes nor one".into()));
     }
     match (&from, &to) {
         (View::Plain { strides: s, dims }, View::Blocked { lanes, strides: t, .. }) => {
             let (&[n, _, h, w], &[sn, sc, sh, sw]) = (&dims[..], &s[..]) else { return Err(rank()) };
-            let (to, from) = ([t[0], t[1], t[2], t[3], 4], [sn, sc * *lanes as i64, sh, sw, sc]);
+            let (to, from) = ([t[0], t[1], t[2], t[3], bytes], [sn, sc * *lanes as i64, sh, sw, sc]);
             m.copy(&[n, full, h, w, *lanes], (0, &to), (&operand, 0, &from))?;
+            if bytes == 1 {
+                // What fills up a block of bytes is multiplied by zeros: any numbers do.
+                let skip = full as i64;
+                let to_rest = [to[0], to[2], to[3], bytes];
+                return m.copy(
+                    &[n, h, w, rest],
+                    (skip * to[1], &to_rest),
+                    (&operand, skip * from[1], &[sn, sh, sw, sc]),
+                );
+            }
             if rest > 0 && n * h * w > 0 {
                 let mut spec = Spec::copy(&[n, h, w, rest], &[t[0], t[2], t[3], 4], &[sn, sh, sw, sc], 4)?;
                 spec.pad_lanes = true;
@@ -293,7 +304,7 @@ fn reorder(m: &mut Move<'_, '_>, node: &Node) -> Result<(), NoKernel> {
         }
         (View::Blocked { lanes, strides: s, .. }, View::Plain { strides: t, dims }) => {
             let (&[n, _, h, w], &[tn, tc, th, tw]) = (&dims[..], &t[..]) else { return Err(rank()) };
-            let (to, from) = ([tn, tc * *lanes as i64, tc, th, tw], [s[0], s[1], 4, s[2], s[3]]);
+            let (to, from) = ([tn, tc * *lanes as i64, tc, th, tw], [s[0], s[1], bytes, s[2], s[3]]);
             m.copy(&[n, full, *lanes, h, w], (0, &to), (&operand, 0, &from))?;
             let skip = full as i64;
             m.copy(&[n, 1, rest, h, w], (skip * to[1], &to), (&operand, skip * from[1], &from))

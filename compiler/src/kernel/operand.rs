@@ -102,7 +102,8 @@ pub fn blocked_operand(
     if let (None, Some(View::Blocked { dims: from, lanes: of, strides, .. })) =
         (cx.graph.weight(value), cx.views.get(&value))
     {
-        let strides = blocked_strides(from, *of, strides, result)?;
+        let bytes = cx.graph.ty(value).dtype.bytes() as i64;
+        let strides = blocked_strides(from, *of, strides, bytes, result)?;
         let padded = strides[4] != 0;
         return Ok((Operand::Value(value, 0), strides, padded));
     }
@@ -135,6 +136,7 @@ fn blocked_strides(
     from: &[usize; 4],
     lanes: usize,
     strides: &[i64; 4],
+    bytes: i64,
     (dims, result_lanes): (&[usize; 4], usize),
 ) -> Result<Vec<i64>, NoKernel> {
     if lanes != result_lanes {
@@ -149,7 +151,7 @@ fn blocked_strides(
         }
     }
     // A single channel for many: its one lane is read into all.
-    out[4] = if from[1] == 1 && dims[1] > 1 { 0 } else { 4 };
+    out[4] = if from[1] == 1 && dims[1] > 1 { 0 } else { bytes };
     Ok(out)
 }
 

@@ -47,7 +47,10 @@ fn family(cx: &LowerContext<'_>, node: &Node) -> Result<Lowered, NoKernel> {
         Op::Conv { .. } => conv::lower(cx, node),
         Op::ConvTranspose { .. } => conv::transposed::lower(cx, node),
         Op::MatMul { .. } => conv::matmul::lower(cx, node),
-        Op::Unary(_) | Op::Binary(_) | Op::Elementwise(_) | Op::Where | Op::Cast(_) => elementwise::lower(cx, node),
+        Op::ConvInteger { .. } | Op::MatMulInteger { .. } => conv::integer::lower(cx, node),
+        Op::Unary(_) | Op::Binary(_) | Op::Elementwise(_) | Op::Requantize { .. } | Op::Where | Op::Cast(_) => {
+            elementwise::lower(cx, node)
+        }
         Op::Pool { .. } => pool::lower(cx, node),
         Op::Reduce { .. } => reduce::lower(cx, node),
         Op::Softmax { .. }

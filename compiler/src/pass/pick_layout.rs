@@ -7,8 +7,8 @@
 //! (blocks of one channel), so that the first convolution multiplies no zeros.
 
 use super::{Pass, PassContext, PassError};
-use crate::ir::{Graph, Halo, Layout, Node, NodeId, Op, Patch, Phase, ReduceKind, Type, ValueId, Window};
-use crate::kernel::conv::{conv_reach, transposed::transposed_reach};
+use crate::ir::{Graph, Halo, Layout, Node, NodeId, Op, Patch, Phase, ReduceKind, Type, ValueId, Weight, Window};
+use crate::kernel::conv::{conv_reach, integer::refusal, transposed::transposed_reach};
 use brolga_runtime::DType;
 use std::collections::{BTreeMap, HashMap};
 
@@ -52,11 +52,22 @@ impl Choice<'_> {
         let ty = self.graph.ty(value);
         ty.dtype == DType::F32 && ty.rank() == 4 && ty.dims().is_some()
     }
+    /// The same for floats and bytes.
+    fn is_quantized_image(&self, value: ValueId) -> bool {
+        let ty = self.graph.ty(value);
+        ty.may_be_blocked() && ty.rank() == 4 && ty.dims().is_some()
+    }
     fn is_blocked(&self, value: ValueId) -> bool {
         self.blocked.get(&value).copied().unwrap_or(false)
     }
     fn visit(&mut self, node: &Node) {
-        let blocked = node.outputs.len() == 1 && self.is_image(node.outputs[0]) && self.takes_blocks(node);
+        let one = node.outputs.len() == 1;
+        let blocked = one
+            && match &node.op {
+                Op::ConvInteger { .. } => self.is_quantized_image(node.outputs[0]) && self.convolves(node),
+                Op::Requantize { .. } => self.is_quantized_image(node.outputs[0]) && self.elementwise(node),
+                _ => self.is_image(node.outputs[0]) && self.takes_blocks(node),
+            };
         for output in &node.outputs {
             self.blocked.insert(*output, blocked);
         }
@@ -81,6 +92,21 @@ impl Choice<'_> {
             }
             _ => false,
         }
+    }
+    /// Whether a kernel takes an integer convolution, and all readers of its operand fill the padding alike.
+    fn convolves(&self, node: &Node) -> bool {
+        let [x, _, point, ..] = node.inputs[..] else { return false };
+        let alike = |a: ValueId, b: ValueId| match (self.graph.weight(a), self.graph.weight(b)) {
+            (Some(a), Some(b)) => {
+                let bytes = |w: &Weight| w.evaluate().ok().map(|t| t.bytes().to_vec());
+                bytes(a) == bytes(b)
+            }
+            _ => a == b,
+        };
+        let readers = self.graph.readers(x);
+        let others = readers.iter().map(|r| self.graph.node(*r)).filter(|n| matches!(n.op, Op::ConvInteger { .. }));
+        let agree = others.filter(|n| n.inputs[0] == x).all(|n| alike(n.inputs[2], point));
+        agree && refusal(self.graph, &node.op, &node.inputs, self.graph.ty(node.outputs[0])).is_none()
     }
     fn elementwise(&self, node: &Node) -> bool {
         let dims = self.graph.ty(node.outputs[0]).dims().unwrap_or_default();
@@ -112,7 +138,7 @@ impl Choice<'_> {
 /// Whether a reduction is a global pooling of images.
 pub(crate) fn is_global_pool(graph: &Graph, node: &Node) -> bool {
     let Op::Reduce { kind, axes, .. } = &node.op else { return false };
-    matches!(kind, ReduceKind::Mean | ReduceKind::Max | ReduceKind::Sum)
+    matches!(kind, ReduceKind::Mean | ReduceKind::Max | ReduceKind::Min | ReduceKind::Sum)
         && axes[..] == [2, 3]
         && graph.ty(node.inputs[0]).rank() == 4
 }
@@ -156,7 +182,7 @@ impl<'a> Edges<'a> {
     fn want(&self, node: &Node, position: usize) -> Want {
         let value = node.inputs[position];
         let ty = self.graph.ty(value);
-        let image = ty.rank() == 4 && ty.dtype == DType::F32 && self.graph.weight(value).is_none();
+        let image = ty.rank() == 4 && ty.may_be_blocked() && self.graph.weight(value).is_none();
         let blocked = self.made_blocked(node.outputs[0]);
         match &node.op {
             Op::Conv { .. } | Op::ConvTranspose { .. } if blocked => match position {
@@ -165,12 +191,19 @@ impl<'a> Edges<'a> {
                 _ if image && ty.shape == self.graph.ty(node.outputs[0]).shape => Want::Blocks(self.lanes),
                 _ => Want::Plain,
             },
-            Op::Binary(_) | Op::Elementwise(_) if blocked => match ty.shape == self.graph.ty(node.outputs[0]).shape {
-                true if image => Want::Blocks(self.lanes),
-                // A factor per image and channel is read as plain numbers when its channels fill whole blocks.
-                _ if self.made_blocked(value) => Want::Any,
+            Op::ConvInteger { .. } if blocked => match position {
+                0 => Want::Blocks(self.lanes),
+                _ if image && ty.shape == self.graph.ty(node.outputs[0]).shape => Want::Blocks(self.lanes),
                 _ => Want::Plain,
             },
+            Op::Binary(_) | Op::Elementwise(_) | Op::Requantize { .. } if blocked => {
+                match ty.shape == self.graph.ty(node.outputs[0]).shape {
+                    true if image => Want::Blocks(self.lanes),
+                    // A factor per image and channel is read as plain numbers when its channels fill whole blocks.
+                    _ if self.made_blocked(value) => Want::Any,
+                    _ => Want::Plain,
+                }
+            }
             Op::Reduce { .. } if is_global_pool(self.graph, node) && self.made_blocked(value) => Want::Any,
             _ if blocked && image => Want::Blocks(self.lanes),
             _ => Want::Plain,
@@ -302,7 +335,7 @@ fn reach(graph: &Graph, node: &Node) -> Option<Halo> {
         if transposed { transposed_reach(i, o, kernel, window, d) } else { conv_reach(i, o, kernel, window, d) }
     };
     let (window, transposed) = match &node.op {
-        Op::Conv { window, .. } if input.len() == 4 => (window, false),
+        Op::Conv { window, .. } | Op::ConvInteger { window, .. } if input.len() == 4 => (window, false),
         Op::ConvTranspose { window, .. } if input.len() == 4 => (window, true),
         _ => return None,
     };

@@ -14,14 +14,17 @@ use super::fold_shapes::FoldShapes;
 use super::fuse_activation::FuseActivation;
 use super::fuse_bias::FuseBias;
 use super::fuse_elementwise::FuseElementwise;
+use super::fuse_integers::FuseIntegers;
 use super::fuse_residual::FuseResidual;
 use super::gather_to_slice::GatherToSlice;
 use super::lift_conv1d::LiftConv1d;
+use super::lower_quantisation::LowerQuantisation;
 use super::manager::{Outcome, PassOptions, Stage, once, repeat, run_stages};
 use super::merge_duplicates::MergeDuplicates;
 use super::pick_layout::PickLayout;
 use super::recognise_activations::RecogniseActivations;
 use super::recognise_norms::RecogniseNorms;
+use super::shift_signed::ShiftSigned;
 use super::simplify_arithmetic::SimplifyArithmetic;
 use super::simplify_concat::SimplifyConcat;
 use super::sink_transposes::SinkTransposes;
@@ -33,7 +36,11 @@ const ROUNDS: usize = 64;
 
 /// Stages that do not look at the target.
 pub static OPTIMIZE: &[Stage<'static>] = &[
+    // First of all: a dequantised constant would be folded.
+    once("quantised", &[&ShiftSigned, &FuseIntegers]),
     repeat("clean", ROUNDS, &[&FoldShapes, &FoldConstants, &DropIdentity, &MergeDuplicates, &DropDead]),
+    // Integer products of the model itself have constants among their operands only now.
+    once("integers", &[&FuseIntegers, &LowerQuantisation]),
     repeat(
         "canonicalise",
         ROUNDS,

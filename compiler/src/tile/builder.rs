@@ -2,7 +2,7 @@
 //!
 //! ```
 //! use brolga_compiler::tile::{Access, Builder, Target};
-//! let mut k = Builder::new("double-f32", Target { lanes: 4, registers: 16, fma: false });
+//! let mut k = Builder::new("double-f32", Target { lanes: 4, registers: 16, fma: false, dot: false });
 //! let (x, y) = (k.base("x", Access::Read), k.base("y", Access::Write));
 //! let (begin, end) = (k.begin(), k.end());
 //! k.for_(begin, end, 1, |k, i| {

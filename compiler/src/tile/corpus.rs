@@ -169,6 +169,15 @@ fn arithmetic(target: Target) -> Vec<Case> {
             }));
         }
     }
+    if target.dot {
+        let inputs = vec![ints.0.clone(), ints.1.clone(), ints.0.iter().rev().copied().collect()];
+        for order in [[0, 1, 2], [2, 0, 1], [1, 2, 0], [0, 0, 1], [1, 0, 0]] {
+            cases.push(map(target, &format!("dot-{order:?}"), inputs.clone(), false, |k, x| {
+                let [a, b, c] = order.map(|at| x[at].clone());
+                k.vector(VectorOp::Dot(a, b, c))
+            }));
+        }
+    }
     cases.extend(conversions(target, &mut rng, &floats, &ints));
     cases
 }

@@ -27,6 +27,8 @@ pub struct Target {
     pub registers: u32,
     /// Whether a fused multiply-add exists.
     pub fma: bool,
+    /// Whether the dot product of four bytes exists.
+    pub dot: bool,
 }
 
 macro_rules! ids {
@@ -323,6 +325,9 @@ pub enum VectorOp {
     Float(FloatBin, Operand, Operand),
     /// a * b + c, rounded once; only where the target has it.
     Fma(Operand, Operand, Operand),
+    /// a + the sum of four products, unsigned byte i of b times signed byte i of c, in i32 lanes that wrap; only where the
+    /// target has it.
+    Dot(Operand, Operand, Operand),
     /// Float arithmetic of one operand.
     Unary(FloatUn, Operand),
     /// a * 2^n for an f32 `a` and an i32 `n` in [-252, 254], rounded once per half (2^(n/2) twice): overflow gives infinity, underflow is gradual.

@@ -131,3 +131,9 @@ fn narrow_bf16(lane: u32) -> u32 {
     }
     (lane + 0x7fff + (lane >> 16 & 1)) >> 16
 }
+
+/// `a` plus the products of the unsigned bytes of `b` and the signed bytes of `c`, wrapping.
+pub fn dot(a: u32, b: u32, c: u32) -> u32 {
+    let products = b.to_le_bytes().into_iter().zip(c.to_le_bytes());
+    products.fold(a, |sum, (x, y)| sum.wrapping_add_signed(i32::from(x) * i32::from(y as i8)))
+}

@@ -138,6 +138,6 @@ fn vector_operands(op: &VectorOp) -> Vec<&Operand> {
         | VectorOp::Int(_, a, b)
         | VectorOp::Select(_, a, b)
         | VectorOp::Slide(a, b, _) => vec![a, b],
-        VectorOp::Fma(a, b, c) => vec![a, b, c],
+        VectorOp::Fma(a, b, c) | VectorOp::Dot(a, b, c) => vec![a, b, c],
     }
 }

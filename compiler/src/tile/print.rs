@@ -25,8 +25,13 @@ use super::ir::*;
 
 impl Display for Kernel {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Target { lanes, registers, fma } = self.target;
-        let fma = if fma { ", fma" } else { "" };
+        let Target { lanes, registers, fma, dot } = self.target;
+        let fma = match (fma, dot) {
+            (true, true) => ", fma, dot",
+            (true, false) => ", fma",
+            (false, true) => ", dot",
+            (false, false) => "",
+        };
         writeln!(f, "kernel {} (lanes {lanes}, registers {registers}{fma}) {{", self.name)?;
         for base in &self.bases {
             let access = if base.access == Access::Read { "read" } else { "write" };
@@ -185,6 +190,7 @@ impl Names<'_> {
             VectorOp::Iota => "iota".into(),
             VectorOp::Float(op, a, b) => format!("{} {}", lower(op), self.operands(&[a, b])),
             VectorOp::Fma(a, b, c) => format!("fma {}", self.operands(&[a, b, c])),
+            VectorOp::Dot(a, b, c) => format!("dot {}", self.operands(&[a, b, c])),
             VectorOp::Unary(op, a) => format!("{} {}", lower(op), self.operand(a)),
             VectorOp::Scale(a, n) => format!("scale {}", self.operands(&[a, n])),
             VectorOp::Int(op, a, b) => format!("i{} {}", lower(op), self.operands(&[a, b])),

@@ -65,8 +65,15 @@ pub(crate) fn dynamic(cx: &mut Context<'_, '_>) -> Results {
     let x = cx.input(0)?;
     let axes: Vec<usize> = (0..cx.rank(x)).collect();
     let (zero, one, steps) = (cx.scalar(DType::F32, 0.0)?, cx.scalar(DType::F32, 1.0)?, cx.scalar(DType::F32, 255.0)?);
-    let largest = cx.emit(Op::Reduce { kind: ReduceKind::Max, axes: axes.clone(), keep: false }, &[x])?;
-    let least = cx.emit(Op::Reduce { kind: ReduceKind::Min, axes, keep: false }, &[x])?;
+    let mut extreme = |kind| {
+        // Of images plane by plane first, which is done in whatever layout they are in.
+        let planes = match axes.len() {
+            4 => cx.emit(Op::Reduce { kind, axes: vec![2, 3], keep: true }, &[x])?,
+            _ => x,
+        };
+        cx.emit(Op::Reduce { kind, axes: axes.clone(), keep: false }, &[planes])
+    };
+    let (largest, least) = (extreme(ReduceKind::Max)?, extreme(ReduceKind::Min)?);
     let (largest, least) = (cx.binary(BinaryOp::Max, largest, zero)?, cx.binary(BinaryOp::Min, least, zero)?);
     let range = cx.binary(BinaryOp::Sub, largest, least)?;
     let scale = cx.binary(BinaryOp::Div, range, steps)?;

@@ -127,6 +127,7 @@ impl Lower<'_, '_> {
                 Ok(self.b.ins().fma(a, b, c))
             }
             VectorOp::Fma(..) => Err("the target has no fma".into()),
+            VectorOp::Dot(..) => Err("the target has no dot of bytes".into()),
             VectorOp::Unary(op, a) => {
                 let a = self.float(a)?;
                 Ok(self.unary(*op, a))

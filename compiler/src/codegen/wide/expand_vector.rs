@@ -49,6 +49,7 @@ impl Expander<'_> {
             }
             VectorOp::Float(op, a, b) => VectorInst::Float(*op, self.operand(a)?, self.operand(b)?),
             VectorOp::Fma(a, b, c) => VectorInst::Fma(self.operand(a)?, self.operand(b)?, self.operand(c)?),
+            VectorOp::Dot(a, b, c) => VectorInst::Dot(self.operand(a)?, self.operand(b)?, self.operand(c)?),
             VectorOp::Unary(op, a) => VectorInst::Unary(*op, self.operand(a)?),
             VectorOp::Scale(a, n) => VectorInst::Scale(self.operand(a)?, self.operand(n)?),
             VectorOp::Int(op, a, b) => {

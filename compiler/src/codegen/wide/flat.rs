@@ -106,6 +106,8 @@ pub(super) enum VectorInst {
     FromScalar(Src),
     Float(FloatBin, Arg, Arg),
     Fma(Arg, Arg, Arg),
+    /// First operand plus the dot products of four bytes, unsigned times signed.
+    Dot(Arg, Arg, Arg),
     Unary(FloatUn, Arg),
     Scale(Arg, Arg),
     Int(IntBin, Arg, Arg),
@@ -247,7 +249,7 @@ impl VectorInst {
                 first.visit(f);
             }
             VectorInst::FromScalar(a) => a.visit(f),
-            VectorInst::Fma(a, b, c) => [a, b, c].into_iter().for_each(|x| x.visit(f)),
+            VectorInst::Fma(a, b, c) | VectorInst::Dot(a, b, c) => [a, b, c].into_iter().for_each(|x| x.visit(f)),
             VectorInst::Float(_, a, b)
             | VectorInst::Scale(a, b)
             | VectorInst::Int(_, a, b)

@@ -67,6 +67,7 @@ fn foldable(inst: &mut Inst, isa: Isa) -> [Option<(&mut Arg, bool)>; 3] {
     match inst {
         Inst::Vector(_, op) => match op {
             VectorInst::Fma(a, b, c) => [Some((b, wide)), Some((a, wide)), Some((c, wide))],
+            VectorInst::Dot(_, _, c) => [Some((c, wide)), None, None],
             VectorInst::Float(FloatBin::Add | FloatBin::Mul, a, b) => [Some((b, wide)), Some((a, wide)), None],
             VectorInst::Float(_, _, b) => [Some((b, wide)), None, None],
             VectorInst::Int(IntBin::Sub | IntBin::Shl | IntBin::Shr | IntBin::Sar, _, b) => {

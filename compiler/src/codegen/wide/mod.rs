@@ -72,6 +72,10 @@ pub fn lower(kernel: &Kernel, level: Level) -> Result<Code, CodegenError> {
         }
     };
     let name = || kernel.name.clone();
+    if kernel.target.dot && level != Level::X86_64V4Vnni {
+        let detail = "the level has no dot of bytes".to_owned();
+        return Err(CodegenError::Malformed { kernel: name(), detail });
+    }
     let expected = isa.lanes() as u32;
     if kernel.target.lanes != expected {
         return Err(CodegenError::Lanes { kernel: name(), lanes: kernel.target.lanes, level, expected });

@@ -46,6 +46,7 @@ fn shift_codes(op: IntBin) -> Codes {
     }
 }
 
+const DOT: Codes = (Code::VEX_Vpdpbusd_ymm_ymm_ymmm256, Code::EVEX_Vpdpbusd_zmm_k1z_zmm_zmmm512b32);
 const FMA132: Codes = (Code::VEX_Vfmadd132ps_ymm_ymm_ymmm256, Code::EVEX_Vfmadd132ps_zmm_k1z_zmm_zmmm512b32_er);
 const FMA213: Codes = (Code::VEX_Vfmadd213ps_ymm_ymm_ymmm256, Code::EVEX_Vfmadd213ps_zmm_k1z_zmm_zmmm512b32_er);
 const FMA231: Codes = (Code::VEX_Vfmadd231ps_ymm_ymm_ymmm256, Code::EVEX_Vfmadd231ps_zmm_k1z_zmm_zmmm512b32_er);
@@ -77,6 +78,7 @@ impl Emitter<'_> {
                 Ok(())
             }
             VectorInst::Fma(a, b, c) => self.fma(v, a, b, c),
+            VectorInst::Dot(a, b, c) => self.dot(v, a, b, c),
             VectorInst::Unary(op, a) => self.unary(v, op, a),
             VectorInst::Scale(a, n) => self.scale(v, a, n),
             VectorInst::ToInt(a) => {
@@ -177,6 +179,31 @@ impl Emitter<'_> {
         }
         self.op3(codes, dst, first, second);
         Ok(())
+    }
+
+    /// `a` plus the dot products of the bytes of `b` and `c`; the result replaces `a`.
+    fn dot(&mut self, v: V, a: Arg, b: Arg, c: Arg) -> Result<(), Fail> {
+        let own = self.held(v).is_ok();
+        let inherited = match a {
+            Arg::Vector(from) if from != v && !own && self.dies(from) => Some(from),
+            _ => None,
+        };
+        let first = self.in_register(b)?;
+        let (mut second, mut factors) = (self.operand(c)?, vec![first]);
+        if matches!(c, Arg::Vector(_)) {
+            let register = self.in_register(c)?;
+            (second, factors) = (Rm::Reg(self.reg(register)), vec![first, register]);
+        }
+        let dst = match inherited {
+            Some(from) => self.inherit(v, from)?,
+            None if a == Arg::Vector(v) => self.def_distinct(v)?,
+            None => self.work(v, &factors)?,
+        };
+        if inherited.is_none() && a != Arg::Vector(v) {
+            self.fill(dst, a)?;
+        }
+        self.op3(DOT, dst, first, second);
+        self.finish(v, dst)
     }
 
     fn unary(&mut self, v: V, op: FloatUn, a: Arg) -> Result<(), Fail> {

@@ -280,8 +280,8 @@ pub(super) fn reorder(x: &Operands, lanes: u32, halo: Halo) -> Rule {
     let mut ty = x.ty(0).clone();
     ty.layout = match lanes {
         0 => Layout::Plain,
-        _ if ty.rank() == 4 && ty.dtype == DType::F32 && lanes <= 1024 => Layout::Blocked { lanes, halo },
-        _ => return Err(format!("input {ty} in blocks of {lanes}; accepted are f32 of rank 4 and up to 1024")),
+        _ if ty.rank() == 4 && ty.may_be_blocked() && lanes <= 1024 => Layout::Blocked { lanes, halo },
+        _ => return Err(format!("input {ty} in blocks of {lanes}; accepted are f32 and u8 of rank 4 and up to 1024")),
     };
     Ok(vec![(ty, None)])
 }

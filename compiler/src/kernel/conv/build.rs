@@ -10,11 +10,12 @@
 //!       y[pixel][vector] = expression(acc, extras)
 //! ```
 
-use super::spec::{ExtraKind, Stream, TileSpec, WeightLayout, body_budget};
+use super::spec::{Bytes, ExtraKind, Numbers, Stream, TileSpec, WeightLayout, body_budget};
 use crate::kernel::NoKernel;
 use crate::kernel::expression::expression;
 use crate::tile::{
-    Access, Builder, Cmp, Index, Kernel, Lane, Operand, PointerRef, RegId, ScalarId, Target, UnrollId, VectorOp,
+    Access, Builder, Cmp, Index, IntBin, Kernel, Lane, Mem, Operand, PointerRef, RegId, ScalarId, Storage, Target,
+    UnrollId, VectorOp,
 };
 
 /// Pointers of one pixel stream within a tile.
@@ -30,6 +31,15 @@ struct Tile {
     /// First pixel within the row group when that is known; else the cursor already points there.
     first: Option<usize>,
     pixels: usize,
+}
+
+/// Pointers that all tiles of an item share.
+#[derive(Clone, Copy)]
+struct Fixed {
+    w: PointerRef,
+    bias: Option<PointerRef>,
+    /// Zero point of the input, and the sums of the weights.
+    zero: Option<(PointerRef, PointerRef)>,
 }
 
 struct Writer<'a> {
@@ -54,6 +64,10 @@ impl TileSpec {
         let x = k.base("x", Access::Read);
         let w = k.base("w", Access::Read);
         let bias = self.bias.as_ref().map(|_| k.base("bias", Access::Read));
+        let zero = self.bytes().filter(|b| b.zero_at_run_time).map(|_| {
+            let point = k.base("zero", Access::Read);
+            (point, k.base("sums", Access::Read))
+        });
         let extras: Vec<PointerRef> = (0..self.extras.len()).map(|i| k.base(&format!("e{i}"), Access::Read)).collect();
         let y = k.base("y", Access::Write);
         let mut failed = None;
@@ -72,6 +86,10 @@ impl TileSpec {
                 let at = offset(k, &item.outer, &strides, item.panel, panel);
                 k.pointer(b, at)
             });
+            let zero = zero.map(|(point, sums)| {
+                let at = k.mul_const(item.panel, self.vectors as i64 * writer.lanes * 4);
+                (point, k.pointer(sums, at))
+            });
             let streams: Vec<(PointerRef, &Stream, ExtraKind)> = std::iter::once((x, &self.x, ExtraKind::Element))
                 .chain(extras.iter().zip(&self.extras).map(|(p, (kind, s))| (*p, s, *kind)))
                 .chain(std::iter::once((y, &self.y, ExtraKind::Element)))
@@ -89,7 +107,7 @@ impl TileSpec {
                         kind: *kind,
                     })
                     .collect();
-                if let Err(e) = writer.row_group(k, wp, bp, &cursors) {
+                if let Err(e) = writer.row_group(k, Fixed { w: wp, bias: bp, zero }, &cursors) {
                     failed = Some(e);
                 }
             });
@@ -98,6 +116,18 @@ impl TileSpec {
             Some(e) => Err(e),
             None => Ok(k.finish()),
         }
+    }
+
+    pub(super) fn bytes(&self) -> Option<&Bytes> {
+        match &self.numbers {
+            Numbers::Floats => None,
+            Numbers::Bytes(bytes) => Some(bytes),
+        }
+    }
+
+    /// Bytes of one vector of weights.
+    fn weight_width(&self, lanes: i64) -> i64 {
+        self.bytes().map_or(4, |b| b.quad as i64) * lanes
     }
 
     /// Splits an item number into outer indices, panel, and row groups.
@@ -160,13 +190,7 @@ fn advance(k: &mut Builder, p: PointerRef, by: ScalarId, stride: i64, times: usi
 
 impl Writer<'_> {
     /// All tiles of one row group. `cursors` are x, extras, y at the group's first pixel.
-    fn row_group(
-        &self,
-        k: &mut Builder,
-        w: PointerRef,
-        bias: Option<PointerRef>,
-        cursors: &[Cursor],
-    ) -> Result<(), NoKernel> {
+    fn row_group(&self, k: &mut Builder, fixed: Fixed, cursors: &[Cursor]) -> Result<(), NoKernel> {
         if self.spec.rows_per_tile > 1 {
             let mut first = 0;
             let mut result = Ok(());
@@ -174,7 +198,7 @@ impl Writer<'_> {
                 for _ in 0..count {
                     // A block of its own, so that the next tile gets the accumulators' registers.
                     k.unroll(1, |k, _| {
-                        if let Err(e) = self.tile(k, w, bias, cursors, Tile { first: Some(first), pixels }) {
+                        if let Err(e) = self.tile(k, fixed, cursors, Tile { first: Some(first), pixels }) {
                             result = Err(e);
                         }
                     });
@@ -200,7 +224,7 @@ impl Writer<'_> {
                         kind: c.kind,
                     })
                     .collect();
-                if let Err(e) = self.tile(k, w, bias, &moved, Tile { first: None, pixels }) {
+                if let Err(e) = self.tile(k, fixed, &moved, Tile { first: None, pixels }) {
                     result = Err(e);
                 }
             });
@@ -218,26 +242,32 @@ impl Writer<'_> {
         Index::Table(table, Box::new(m.into()))
     }
 
-    fn tile(
-        &self,
-        k: &mut Builder,
-        w: PointerRef,
-        bias: Option<PointerRef>,
-        cursors: &[Cursor],
-        tile: Tile,
-    ) -> Result<(), NoKernel> {
+    fn tile(&self, k: &mut Builder, fixed: Fixed, cursors: &[Cursor], tile: Tile) -> Result<(), NoKernel> {
         let (pixels, vectors) = (tile.pixels as u32, self.spec.vectors as u32);
-        let acc = k.reg(Lane::F32, &[pixels, vectors]);
-        let width = self.lanes * 4;
+        let lane = if self.spec.bytes().is_some() { Lane::I32 } else { Lane::F32 };
+        let acc = k.reg(lane, &[pixels, vectors]);
         k.unroll(vectors, |k, n| {
-            let start = match bias {
-                Some(p) => k.load(p, n * width),
-                None => k.float(0.0),
-            };
+            let start = self.start(k, fixed, n);
             k.unroll(pixels, |k, m| k.set(acc, &[m.into(), n.into()], VectorOp::Copy(start.clone())));
         });
-        self.reduction(k, w, &cursors[0], tile, acc);
+        self.reduction(k, fixed.w, &cursors[0], tile, acc);
         self.store(k, cursors, tile, acc)
+    }
+
+    /// What the sums of a vector of channels begin with.
+    fn start(&self, k: &mut Builder, fixed: Fixed, n: UnrollId) -> Operand {
+        let width = self.lanes * 4;
+        let start = match (fixed.bias, self.spec.bytes()) {
+            (Some(p), _) => k.load(p, n * width),
+            (None, None) => k.float(0.0),
+            (None, Some(_)) => k.int(0),
+        };
+        let Some((point, sums)) = fixed.zero else { return start };
+        let mem = Mem { pointer: point, disp: Index::Const(0) };
+        let point = k.vector(VectorOp::SplatLoad { mem, storage: Storage::U8 });
+        let sums = k.load(sums, n * width);
+        let all = k.vector(VectorOp::Int(IntBin::Mul, point, sums));
+        k.vector(VectorOp::Int(IntBin::Sub, start, all))
     }
 
     /// The sum over chunks, taps and channels.
@@ -248,7 +278,7 @@ impl Writer<'_> {
         }
         let full = s.channels / s.chunk;
         let rest = s.channels % s.chunk;
-        let vector_bytes = s.vectors as i64 * self.lanes * 4;
+        let vector_bytes = s.vectors as i64 * s.weight_width(self.lanes);
         // Bytes of the weights of one chunk, all taps.
         let per_channel = match s.w_layout {
             WeightLayout::Packed => vector_bytes,
@@ -284,7 +314,17 @@ impl Writer<'_> {
     ) {
         let s = self.spec;
         let ([(ky, y_step), (kx, x_step)], target) = (s.taps, k.target());
-        let multiply = if target.fma { 1 } else { 2 };
+        let multiply = match s.bytes() {
+            Some(Bytes { quad: 1, .. }) => 2,
+            Some(_) => 1,
+            None => {
+                if target.fma {
+                    1
+                } else {
+                    2
+                }
+            }
+        };
         let per_step = tile.pixels * s.vectors * multiply + tile.pixels + s.vectors;
         let steps = (body_budget(target) / per_step).max(1);
         let unroll_x = if kx * channels <= steps { kx } else { 1 };
@@ -327,6 +367,9 @@ impl Writer<'_> {
         input: Index,
         weight: Index,
     ) {
+        if let Some(bytes) = self.spec.bytes() {
+            return self.byte_step(k, bytes.quad, (xp, wp), x, tile, acc, (input, weight));
+        }
         let vectors = self.spec.vectors;
         let width = self.lanes * 4;
         let weights: Vec<Operand> = (0..vectors)
@@ -345,6 +388,49 @@ impl Writer<'_> {
                 k.accumulate(acc, &[m.into(), Index::Const(n as i64)], value.clone(), weight.clone());
             }
         });
+    }
+
+    /// The same for bytes: four channels in a dot product, or one in a product and a sum.
+    fn byte_step(
+        &self,
+        k: &mut Builder,
+        quad: usize,
+        (xp, wp): (PointerRef, PointerRef),
+        x: &Stream,
+        tile: Tile,
+        acc: RegId,
+        (input, weight): (Index, Index),
+    ) {
+        let width = self.spec.weight_width(self.lanes);
+        let (of_weight, of_input) = if quad == 4 { (Storage::B32, Storage::B32) } else { (Storage::I8, Storage::U8) };
+        let weights: Vec<Operand> = (0..self.spec.vectors)
+            .map(|n| {
+                let mem = Mem { pointer: wp, disp: weight.clone() + Index::Const(n as i64 * width) };
+                k.vector(VectorOp::Load { mem, first: None, storage: of_weight })
+            })
+            .collect();
+        k.unroll(tile.pixels as u32, |k, m| {
+            let mem = Mem { pointer: xp, disp: self.pixel(k, x, tile, m) + input };
+            let value = k.vector(VectorOp::SplatLoad { mem, storage: of_input });
+            for (n, weight) in weights.iter().enumerate() {
+                let at = [m.into(), Index::Const(n as i64)];
+                let old = k.get(acc, &at);
+                let op = if quad == 4 {
+                    VectorOp::Dot(old, value.clone(), weight.clone())
+                } else {
+                    let product = k.vector(VectorOp::Int(IntBin::Mul, value.clone(), weight.clone()));
+                    VectorOp::Int(IntBin::Add, old, product)
+                };
+                k.set(acc, &at, op);
+            }
+        });
+    }
+
+    /// An operand of the epilogue as f32.
+    fn extra(&self, k: &mut Builder, i: usize, mem: Mem, first: Option<ScalarId>) -> Operand {
+        let storage = self.spec.bytes().and_then(|b| b.extras.get(i)).copied().unwrap_or(Storage::B32);
+        let value = k.vector(VectorOp::Load { mem, first, storage });
+        if storage == Storage::B32 { value } else { k.vector(VectorOp::ToFloat(value)) }
     }
 
     /// Expression and store.
@@ -366,16 +452,16 @@ impl Writer<'_> {
                 })
                 .collect();
             k.unroll(tile.pixels as u32, |k, m| {
-                let mut inputs = vec![k.get(acc, &[m.into(), Index::Const(n as i64)])];
-                for (e, fixed) in extras.iter().zip(&fixed) {
+                let sum = k.get(acc, &[m.into(), Index::Const(n as i64)]);
+                let sum = if self.spec.bytes().is_some() { k.vector(VectorOp::ToFloat(sum)) } else { sum };
+                let mut inputs = vec![sum];
+                for (i, (e, fixed)) in extras.iter().zip(&fixed).enumerate() {
                     inputs.push(match (fixed, self.tail) {
                         (Some(value), _) => value.clone(),
                         (None, tail) => {
-                            let at = self.pixel(k, e.stream, tile, m) + Index::Const(n as i64 * e.stream.vector);
-                            match tail {
-                                Some(count) if last => k.load_first(e.pointer, at, count),
-                                _ => k.load(e.pointer, at),
-                            }
+                            let disp = self.pixel(k, e.stream, tile, m) + Index::Const(n as i64 * e.stream.vector);
+                            let mem = Mem { pointer: e.pointer, disp };
+                            self.extra(k, i, mem, tail.filter(|_| last))
                         }
                     });
                 }
@@ -387,10 +473,9 @@ impl Writer<'_> {
                     }
                 };
                 let at = self.pixel(k, y.stream, tile, m) + Index::Const(n as i64 * y.stream.vector);
-                match self.tail {
-                    Some(count) if last => k.store_first(y.pointer, at, value, count),
-                    _ => k.store(y.pointer, at, value),
-                }
+                let storage = self.spec.bytes().map_or(Storage::B32, |b| b.result);
+                let value = if storage == Storage::B32 { value } else { k.vector(VectorOp::ToInt(value)) };
+                k.store_as(y.pointer, at, value, self.tail.filter(|_| last), storage);
             });
         }
         result

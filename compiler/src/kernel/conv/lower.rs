@@ -1,7 +1,7 @@
 //! Lowers Conv to tile kernels: geometry from the views, weights packed for the chosen tile.
 
 use super::choose::{self, Problem, blocking, choose, choose_depthwise};
-use super::spec::{ExtraKind, Stream, TileSpec, WeightLayout};
+use super::spec::{ExtraKind, Numbers, Stream, TileSpec, WeightLayout};
 use crate::ir::{Expression, Node, Op, ValueId, Window};
 use crate::kernel::{
     KernelCall, LowerContext, Lowered, NoKernel, Operand, PackLoop, PackPiece, PackSpec, View, zero_halo,
@@ -305,6 +305,7 @@ impl Plan<'_> {
             w_layout: WeightLayout::Packed,
             bias: self.bias.map(|_| vec![0, (part.panels * part.vectors) as i64 * width]),
             depthwise: self.depthwise,
+            numbers: Numbers::Floats,
             epilogue: self.epilogue.clone(),
             extras: extra_streams,
             max_pixels: part.pixels,

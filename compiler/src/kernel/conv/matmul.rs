@@ -1,7 +1,7 @@
 //! Lowers MatMul to tile kernels: the rows of the left operand are the pixels, the columns of the right one the channels.
 
 use super::choose::{Part, Problem, blocking, choose};
-use super::spec::{ExtraKind, Stream, TileSpec, WeightLayout};
+use super::spec::{ExtraKind, Numbers, Stream, TileSpec, WeightLayout};
 use crate::ir::{Expression, Node, Op, ValueId};
 use crate::kernel::pack_kernel::pack_calls;
 use crate::kernel::{KernelCall, LowerContext, Lowered, NoKernel, Operand, PackLoop, PackPiece, PackSpec, View};
@@ -227,7 +227,7 @@ fn repack_strides(outer: &[usize], old: &[i64], matrix: i64) -> Vec<i64> {
 }
 
 /// Cuts `m` rows into equal groups of a convenient width.
-fn split_rows(m: usize) -> (usize, usize) {
+pub(super) fn split_rows(m: usize) -> (usize, usize) {
     if m <= 256 {
         return (1, m);
     }
@@ -341,6 +341,7 @@ impl Product<'_> {
             w_layout,
             bias: self.bias.map(|_| vec![0; self.outer.len()]),
             depthwise: false,
+            numbers: Numbers::Floats,
             epilogue: self.epilogue.clone(),
             extras,
             max_pixels: part.pixels,

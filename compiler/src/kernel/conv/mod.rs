@@ -5,13 +5,14 @@
 
 mod build;
 pub mod choose;
+pub mod integer;
 mod lower;
 pub mod matmul;
 mod spec;
 pub mod transposed;
 
 pub use lower::{conv_reach, lower};
-pub use spec::{ExtraKind, Stream, TileSpec, WeightLayout};
+pub use spec::{Bytes, ExtraKind, Numbers, Stream, TileSpec, WeightLayout};
 
 use super::{KernelCall, NoKernel, Operand};
 use crate::ir::{Expression, Step, UnaryOp};
@@ -39,6 +40,7 @@ fn temporaries(epilogue: &Expression) -> u32 {
                 | UnaryOp::Abs
                 | UnaryOp::Neg
                 | UnaryOp::HardSwish
+                | UnaryOp::Round
                 | UnaryOp::HardSigmoid { .. }
         )
     };

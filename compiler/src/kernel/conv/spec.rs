@@ -1,7 +1,7 @@
 //! What a tile kernel is: plain numbers, all known when it is built.
 
 use crate::ir::Expression;
-use crate::tile::Target;
+use crate::tile::{Storage, Target};
 use std::fmt::Write;
 
 /// How the operands of the fused expression beyond input 0 are read.
@@ -37,6 +37,29 @@ pub enum WeightLayout {
     Packed,
     /// Row-major `[k][n]`: bytes from one channel to the next. One tap only.
     Rows(i64),
+}
+
+/// What is multiplied.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub enum Numbers {
+    /// f32 by f32.
+    #[default]
+    Floats,
+    /// Unsigned by signed bytes, summed in i32.
+    Bytes(Bytes),
+}
+
+/// A sum of products of bytes, and what becomes of it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Bytes {
+    /// Channels of a step: 4 in a word where the target has a dot of bytes, else 1. Weights are `[..][vector][lane][channel]`.
+    pub quad: usize,
+    /// Format of the result: words of f32, or bytes that the f32 result is rounded to.
+    pub result: Storage,
+    /// Whether the zero point of the input is read at run time, with the sums of the weights it is multiplied by.
+    pub zero_at_run_time: bool,
+    /// Format of each operand of the epilogue after input 0.
+    pub extras: Vec<Storage>,
 }
 
 /// A tile kernel: for every output row, pixel and panel of channels, the sum over taps and channels of input times weight,
@@ -86,7 +109,9 @@ pub struct TileSpec {
     pub bias: Option<Vec<i64>>,
     /// Whether input elements are read as vectors of channels (depthwise: one vector, one channel) instead of broadcast.
     pub depthwise: bool,
-    /// What happens before the store.
+    /// What is multiplied. The bias of bytes is i32.
+    pub numbers: Numbers,
+    /// What happens before the store; sums of bytes go through it as f32.
     pub epilogue: Expression,
     /// Operands of the epilogue after input 0.
     pub extras: Vec<(ExtraKind, Stream)>,
@@ -128,7 +153,12 @@ impl TileSpec {
         let [(wide, m), (_, narrow)] = self.tiles();
         let pixels = if wide > 0 { m } else { narrow };
         let (ky, kx) = (self.taps[0].0, self.taps[1].0);
-        let mut name = format!("{}-f32-{}x{}", self.family, pixels, self.vectors * lanes as usize);
+        let numbers = match &self.numbers {
+            Numbers::Floats => "f32",
+            Numbers::Bytes(Bytes { result: Storage::B32, .. }) => "u8-f32",
+            Numbers::Bytes(_) => "u8",
+        };
+        let mut name = format!("{}-{numbers}-{}x{}", self.family, pixels, self.vectors * lanes as usize);
         let _ = write!(name, "-k{ky}x{kx}-c{}-{}x{}", self.channels, self.rows, self.cols);
         for step in &self.epilogue.steps {
             name.push('-');

@@ -6,7 +6,7 @@ use crate::tile::{Access, Buffer, Builder, Evaluator, Kernel, Operand, Target};
 type Function = fn(&mut Builder, Operand) -> Operand;
 
 fn kernel(name: &str, function: Function) -> Kernel {
-    let mut k = Builder::new(name, Target { lanes: 16, registers: 32, fma: true });
+    let mut k = Builder::new(name, Target { lanes: 16, registers: 32, fma: true, dot: false });
     let (y, x) = (k.base("y", Access::Write), k.base("x", Access::Read));
     let (begin, end) = (k.begin(), k.end());
     k.for_(begin, end, 1, |k, i| {

@@ -312,6 +312,13 @@ impl Machine<'_, '_> {
                 }
                 self.define(to, out);
             }
+            Step::Dot(to, a, b, c) => {
+                let (a, b, c, mut out) = (self.v(a)?, self.v(b)?, self.v(c)?, [0; 16]);
+                for i in 0..L {
+                    out[i] = lanes::dot(a[i], b[i], c[i]);
+                }
+                self.define(to, out);
+            }
             Step::Unary(op, to, a) => self.map1::<L>(to, a, |a| lanes::unary(op, f(a)).to_bits())?,
             Step::Scale(to, a, n) => self.map2::<L>(to, a, n, |a, n| lanes::scale(f(a), n as i32).to_bits())?,
             Step::Int(op, to, a, b) => self.map2::<L>(to, a, b, |a, b| lanes::int(op, a as i32, b as i32) as u32)?,

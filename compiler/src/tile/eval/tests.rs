@@ -2,7 +2,7 @@
 
 use crate::tile::*;
 
-const TARGET: Target = Target { lanes: 4, registers: 16, fma: true };
+const TARGET: Target = Target { lanes: 4, registers: 16, fma: true, dot: false };
 
 fn floats(bytes: &[u8]) -> Vec<f32> {
     bytes.chunks_exact(4).map(|b| f32::from_le_bytes(b.try_into().unwrap())).collect()

@@ -153,6 +153,10 @@ impl Verifier<'_> {
                 require(self.kernel.target.fma, || "the target has no fma".into())?;
                 [a, b, c].into_iter().try_fold(f32, |_, operand| self.operand(operand, f32))
             }
+            VectorOp::Dot(a, b, c) => {
+                require(self.kernel.target.dot, || "the target has no dot of bytes".into())?;
+                [a, b, c].into_iter().try_fold(i32, |_, operand| self.operand(operand, i32))
+            }
             VectorOp::Float(_, a, b) => {
                 self.operand(a, f32)?;
                 self.operand(b, f32)

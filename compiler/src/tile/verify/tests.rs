@@ -2,7 +2,7 @@
 
 use crate::tile::*;
 
-const TARGET: Target = Target { lanes: 4, registers: 16, fma: false };
+const TARGET: Target = Target { lanes: 4, registers: 16, fma: false, dot: false };
 
 /// The details of the faults of a kernel.
 fn faults(build: impl FnOnce(&mut Builder)) -> Vec<String> {
@@ -15,7 +15,7 @@ fn faults(build: impl FnOnce(&mut Builder)) -> Vec<String> {
 fn corpus_verifies() {
     let mut verified = 0;
     for (lanes, registers) in [(4, 16), (8, 16), (16, 32)] {
-        for case in corpus::corpus(Target { lanes, registers, fma: true }) {
+        for case in corpus::corpus(Target { lanes, registers, fma: true, dot: false }) {
             let faults = verify(&case.kernel);
             assert!(faults.is_empty(), "{}: {faults:#?}\n{}", case.kernel.name, case.kernel);
             verified += 1;

@@ -134,6 +134,6 @@ fn running_out_of_registers_is_refused() {
         let refused = lower(&k.finish(), level);
         assert!(matches!(refused, Err(crate::codegen::CodegenError::Registers { .. })), "{refused:?}");
     }
-    let narrow = Builder::new("narrow", Target { lanes: 4, registers: 16, fma: false }).finish();
+    let narrow = Builder::new("narrow", Target { lanes: 4, registers: 16, fma: false, dot: false }).finish();
     assert!(matches!(lower(&narrow, Level::X86_64V3), Err(crate::codegen::CodegenError::Lanes { .. })));
 }

@@ -1,0 +1,111 @@
+//! lower-quantisation: quantisation and dequantisation that no integer operation took, with one scale for all elements,
+//! become element-wise arithmetic; dequantised constants become constants.
+
+use super::quantisation::single;
+use super::rewrite::{Miss, Rule, require};
+use crate::ir::eval::eval_op;
+use crate::ir::{Arg, BinaryOp, Expression, Graph, Node, Op, Patch, Step, UnaryOp, ValueId, Weight};
+use brolga_runtime::DType;
+
+/// Elements of the largest constant that is dequantised here.
+const MAX_ELEMENTS: usize = 1 << 28;
+
+/// The pass.
+pub struct LowerQuantisation;
+
+impl Rule for LowerQuantisation {
+    fn name(&self) -> &'static str {
+        "lower-quantisation"
+    }
+    fn at(&self, graph: &Graph, node: &Node) -> Result<Patch, Miss> {
+        let byte = |t: DType| matches!(t, DType::U8 | DType::I8);
+        let from = graph.ty(*node.inputs.first().ok_or(Miss::Elsewhere)?).dtype;
+        match node.op {
+            Op::Quantize { to, block: 0, precision: DType::F32, .. } if byte(to) && from == DType::F32 => {
+                let mut arithmetic = Arithmetic::new(graph, node)?;
+                let scale = arithmetic.argument(graph, node, 1);
+                let zero = arithmetic.argument(graph, node, 2);
+                arithmetic.push(|x| Step::Binary(BinaryOp::Div, x, scale));
+                arithmetic.push(|x| Step::Unary(UnaryOp::Round, x));
+                arithmetic.add(BinaryOp::Add, zero);
+                Ok(arithmetic.patch(graph, node, to))
+            }
+            Op::Dequantize { to: DType::F32, .. } if graph.weight(node.inputs[0]).is_some() => constant(graph, node),
+            Op::Dequantize { to: DType::F32, block: 0, .. } if byte(from) || from == DType::I32 => {
+                let mut arithmetic = Arithmetic::new(graph, node)?;
+                let scale = arithmetic.argument(graph, node, 1);
+                let zero = arithmetic.argument(graph, node, 2);
+                arithmetic.add(BinaryOp::Sub, zero);
+                arithmetic.push(|x| Step::Binary(BinaryOp::Mul, x, scale));
+                Ok(arithmetic.patch(graph, node, DType::F32))
+            }
+            _ => Err(Miss::Elsewhere),
+        }
+    }
+}
+
+/// A constant dequantised, whatever its size: the file holds it already, in a quarter of the bytes.
+fn constant(graph: &Graph, node: &Node) -> Result<Patch, Miss> {
+    let all: Option<Vec<_>> = node.inputs.iter().map(|v| graph.weight(*v)).collect();
+    let all = all.ok_or(Miss::Elsewhere)?;
+    require(all.iter().all(|w| w.len() <= MAX_ELEMENTS))?;
+    let tensors = all.iter().map(|w| w.evaluate()).collect::<Result<Vec<_>, _>>();
+    let tensors = tensors.map_err(|e| Miss::blocked(e.to_string()))?;
+    let types = [graph.ty(node.outputs[0]).clone()];
+    let results = eval_op(&node.op, &tensors.iter().collect::<Vec<_>>(), &types);
+    let results = results.map_err(|e| Miss::blocked(e.to_string()))?;
+    let result = results.first().ok_or(Miss::Elsewhere)?;
+    let mut patch = Patch::new(graph, "dequantised constant");
+    let new = patch.weight(graph.value(node.outputs[0]).name.clone(), Weight::from_tensor(result));
+    patch.replace(node.outputs[0], new);
+    Ok(patch)
+}
+
+/// An expression on operand 0 in the making.
+struct Arithmetic {
+    inputs: Vec<ValueId>,
+    steps: Vec<Step>,
+}
+
+impl Arithmetic {
+    fn new(graph: &Graph, node: &Node) -> Result<Arithmetic, Miss> {
+        let one = |v: &ValueId| graph.ty(*v).elements() == Some(1);
+        require(node.inputs.iter().skip(1).all(one))?;
+        // A scale of more dimensions would raise the rank.
+        let rank = graph.ty(node.inputs[0]).rank();
+        require(node.inputs.iter().all(|v| graph.ty(*v).rank() <= rank))?;
+        require(graph.ty(node.inputs[1]).dtype == DType::F32)?;
+        Ok(Arithmetic { inputs: vec![node.inputs[0]], steps: vec![] })
+    }
+    /// Operand `i` of the node: a number where it is constant; zero where it is left out.
+    fn argument(&mut self, graph: &Graph, node: &Node, i: usize) -> Arg {
+        let Some(&value) = node.inputs.get(i) else { return Arg::Const(0.0) };
+        match single(graph, value) {
+            Some(number) => Arg::Const(number),
+            None => {
+                self.inputs.push(value);
+                Arg::Input(self.inputs.len() as u32 - 1)
+            }
+        }
+    }
+    fn push(&mut self, step: impl FnOnce(Arg) -> Step) {
+        let x = match self.steps.len() {
+            0 => Arg::Input(0),
+            n => Arg::Step(n as u32 - 1),
+        };
+        self.steps.push(step(x));
+    }
+    /// Adds or subtracts, unless it is zero.
+    fn add(&mut self, op: BinaryOp, y: Arg) {
+        if y != Arg::Const(0.0) {
+            self.push(|x| Step::Binary(op, x, y));
+        }
+    }
+    fn patch(self, graph: &Graph, node: &Node, to: DType) -> Patch {
+        let mut patch = Patch::new(graph, "as arithmetic");
+        let op = Op::Requantize { to, expression: Expression { steps: self.steps } };
+        let new = patch.node(op, &self.inputs, node.name.clone());
+        patch.replace(node.outputs[0], new);
+        patch
+    }
+}
