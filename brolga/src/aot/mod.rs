@@ -4,13 +4,16 @@
 
 mod freestanding;
 mod link;
+mod model;
 mod object;
 #[cfg(debug_assertions)]
 mod runner_library;
 
 pub use freestanding::{Container, c_name, header, write_freestanding};
 pub use link::link_executable;
+pub use model::{CompiledModel, level_for, parse_triple};
 pub use object::{ProgramParts, executable_object};
+pub use target_lexicon::Triple;
 
 use brolga_compiler::codegen::{CodegenError, Level};
 use brolga_runner::ExitCode;
@@ -22,6 +25,20 @@ pub enum AotError {
     /// The object file could not be made.
     #[error(transparent)]
     Codegen(#[from] CodegenError),
+    /// The tables of a program could not be stored.
+    #[error(transparent)]
+    Store(#[from] brolga_runtime::StoreError),
+    /// No platform has this name.
+    #[error("`{name}` is no platform: {detail}")]
+    UnknownTarget {
+        /// The name.
+        name: String,
+        /// What is wrong with it.
+        detail: String,
+    },
+    /// An executable of no program.
+    #[error("an executable needs a program")]
+    Nothing,
     /// There is no C compiler to link with.
     #[error("no linker: `{command}` cannot be started ({error}); install a C compiler, or name one in CC")]
     NoLinker {
@@ -71,8 +88,8 @@ impl AotError {
     /// The exit code of a command that fails with it.
     pub fn exit_code(&self) -> ExitCode {
         match self {
-            AotError::Codegen(_) => ExitCode::Bug,
-            AotError::Target { .. } => ExitCode::Usage,
+            AotError::Codegen(_) | AotError::Store(_) => ExitCode::Bug,
+            AotError::Target { .. } | AotError::UnknownTarget { .. } | AotError::Nothing => ExitCode::Usage,
             AotError::LibraryCalls(_) => ExitCode::Unsupported,
             _ => ExitCode::Machine,
         }
@@ -81,7 +98,7 @@ impl AotError {
 
 /// Compiles programs, the specialisations of one model, into an executable for this platform.
 pub fn write_executable(level: Level, programs: &[ProgramParts<'_>], output: &Path) -> Result<(), AotError> {
-    let object = executable_object(level, target_lexicon::Triple::host(), programs)?;
+    let object = executable_object(level, Triple::host(), programs)?;
     link_executable(&object, output)
 }
 

@@ -124,7 +124,7 @@ fn the_object_is_the_same_each_time() {
     let (codes, weights) = ([scale(level)], [1u8; 128]);
     let make = || {
         let parts = ProgramParts { tables: tables(level, 16).to_bytes().unwrap(), codes: &codes, weights: &weights };
-        executable_object(level, target_lexicon::Triple::host(), &[parts]).unwrap()
+        executable_object(level, Triple::host(), &[parts]).unwrap()
     };
     assert_eq!(make(), make());
 }
@@ -233,7 +233,7 @@ fn freestanding_objects_and_libraries_run_from_c() {
     let expected: String = (0..16).map(|i| format!("{} ", (i as f32 + 1.0) * (i as f32 / 2.0))).collect();
     std::fs::write(folder.path().join("main.c"), HARNESS).unwrap();
     for (file, container) in [("scale.o", Container::Object), ("scale.a", Container::StaticLibrary)] {
-        let triple = target_lexicon::Triple::host();
+        let triple = Triple::host();
         write_freestanding(level, triple, &program, container, &folder.path().join(file)).unwrap();
         let mut compiler = Command::new("cc");
         compiler.current_dir(folder.path()).args(["-Wall", "-Werror", "-o", "main", "main.c", file, "-lpthread"]);
@@ -254,7 +254,7 @@ fn a_library_call_cannot_be_freestanding() {
     let steps = [Step { kernel: "range".into(), node: "n7".into(), flops: 0, calls: vec![call] }];
     let (inputs, outputs, memory) = (&tables.inputs[..], &tables.outputs[..], tables.memory);
     let program = Freestanding { name: "m", inputs, outputs, steps: &steps, memory, codes: &[], weights: &[] };
-    let triple = target_lexicon::Triple::host();
+    let triple = Triple::host();
     let error = write_freestanding(level, triple, &program, Container::Object, Path::new("unused.o")).unwrap_err();
     assert_eq!(error.exit_code(), ExitCode::Unsupported);
     assert!(error.to_string().contains("`range` (node `n7`)"), "{error}");

@@ -1,16 +1,12 @@
 //! `brolga compile`: a model to a file of native code.
 
 use super::common::{self, Done, ModelArgs, Progress, Stop};
-use brolga::aot::{AotError, Container, ProgramParts, c_name, write_executable, write_freestanding};
-use brolga::{Error, Level, Model};
-use brolga_compiler::codegen::Freestanding;
-use brolga_compiler::compile::Compiled;
+use brolga::aot::{AotError, CompiledModel, Container, Triple, level_for, parse_triple};
+use brolga::{Level, Model, Options};
 use brolga_compiler::ir::Bindings;
 use brolga_runner::{ExitCode, Failure};
-use brolga_runtime::{Block, Tables, default_threads};
 use std::io::Write;
 use std::path::PathBuf;
-use target_lexicon::{Architecture, Triple};
 
 /// Compile a model to an executable, an object file or a static library
 #[derive(clap::Args)]
@@ -47,25 +43,15 @@ enum Kind {
     Staticlib,
 }
 
-fn parse_triple(text: &str) -> Result<Triple, String> {
-    text.parse().map_err(|error| format!("{error}"))
-}
-
 impl From<AotError> for Stop {
     fn from(error: AotError) -> Self {
         Stop::Failed(Failure::new(error.exit_code(), error.to_string()))
     }
 }
 
-/// A compiled program with its weights packed.
-struct Packed {
-    compiled: Compiled,
-    weights: Block,
-}
-
 pub fn execute(args: &Args, out: &mut dyn Write) -> Done {
     let triple = args.target.clone().unwrap_or_else(Triple::host);
-    let level = level_for(&triple, args.model.cpu)?;
+    let level = checked_level(&triple, args.model.cpu)?;
     if args.emit == Kind::Exe && triple != Triple::host() {
         let host = Triple::host().to_string();
         return Err(AotError::Target { host, target: triple.to_string() }.into());
@@ -75,9 +61,9 @@ pub fn execute(args: &Args, out: &mut dyn Write) -> Done {
     let programs = bindings.into_iter().map(|dims| compile(args, level, dims)).collect::<Result<Vec<_>, Stop>>()?;
     progress.say(format!("writing {}", common::file_name(&args.output)));
     match args.emit {
-        Kind::Exe => executable(args, level, &programs)?,
-        Kind::Obj => freestanding(args, level, triple, &programs, Container::Object)?,
-        Kind::Staticlib => freestanding(args, level, triple, &programs, Container::StaticLibrary)?,
+        Kind::Exe => CompiledModel::write_executable(&programs, &args.output)?,
+        Kind::Obj => only(&programs)?.write(Container::Object, triple, &args.output)?,
+        Kind::Staticlib => only(&programs)?.write(Container::StaticLibrary, triple, &args.output)?,
     }
     drop(progress);
     let bytes = std::fs::metadata(&args.output).map_or(0, |about| about.len());
@@ -85,21 +71,25 @@ pub fn execute(args: &Args, out: &mut dyn Write) -> Done {
     Ok(ExitCode::Ok)
 }
 
-/// The CPU level: asked for, or the best of this machine, or the plainest of another one.
-fn level_for(triple: &Triple, asked: Option<Level>) -> Result<Level, Failure> {
-    let x86 = match triple.architecture {
-        Architecture::X86_64 => true,
-        Architecture::Aarch64(_) => false,
-        other => return Err(Failure::usage(format!("no code can be made for {other}; x86_64 and aarch64 are known"))),
+/// The CPU level: asked for, or the best that is known to be there.
+fn checked_level(triple: &Triple, asked: Option<Level>) -> Result<Level, Failure> {
+    let Some(known) = level_for(triple) else {
+        let architecture = triple.architecture;
+        return Err(Failure::usage(format!("no code can be made for {architecture}; x86_64 and aarch64 are known")));
     };
-    let own = Level::host().filter(|level| level.is_x86() == x86 && *triple == Triple::host());
-    let plain = if x86 { Level::X86_64 } else { Level::Aarch64 };
     match asked {
-        Some(level) if level.is_x86() != x86 => {
+        Some(level) if level.is_x86() != known.is_x86() => {
             Err(Failure::usage(format!("--cpu {level} is not a level of {triple}; give its --target too")))
         }
-        Some(level) => Ok(level),
-        None => Ok(own.unwrap_or(plain)),
+        asked => Ok(asked.unwrap_or(known)),
+    }
+}
+
+/// The program of an object file.
+fn only(programs: &[CompiledModel]) -> Result<&CompiledModel, Failure> {
+    match programs {
+        [program] => Ok(program),
+        _ => Err(Failure::usage("an object file holds one program: give every dimension one value")),
     }
 }
 
@@ -128,54 +118,9 @@ fn specialisations(dims: &[(String, i64)]) -> Vec<Bindings> {
     all
 }
 
-fn compile(args: &Args, level: Level, dims: Bindings) -> Result<Packed, Stop> {
-    let options = brolga::Options { level: Some(level), dims, ..brolga::Options::default() };
-    let model = Model::open(&args.model.model, options)?;
-    let compiled = model.compile(&Bindings::new())?;
-    let weights = compiled.weights.pack_in_memory(&compiled.graph, default_threads().get()).map_err(Error::from)?;
-    Ok(Packed { compiled, weights })
-}
-
-fn executable(args: &Args, level: Level, programs: &[Packed]) -> Result<(), Stop> {
-    let parts = programs.iter().map(|Packed { compiled, weights }| {
-        let tables = Tables {
-            inputs: compiled.inputs.clone(),
-            outputs: compiled.outputs.clone(),
-            level,
-            steps: compiled.steps.clone(),
-            memory: compiled.memory,
-            functions: u32::try_from(compiled.codes.len()).unwrap_or(u32::MAX),
-            weights_bytes: weights.len() as u64,
-            code_bytes: compiled.code_bytes(),
-        };
-        let tables = tables.to_bytes().map_err(|error| Failure::bug(error.to_string()))?;
-        Ok(ProgramParts { tables, codes: &compiled.codes, weights })
-    });
-    let parts = parts.collect::<Result<Vec<_>, Failure>>()?;
-    Ok(write_executable(level, &parts, &args.output)?)
-}
-
-fn freestanding(
-    args: &Args,
-    level: Level,
-    triple: Triple,
-    programs: &[Packed],
-    container: Container,
-) -> Result<(), Stop> {
-    let [Packed { compiled, weights }] = programs else {
-        return Err(Failure::usage("an object file holds one program: give every dimension one value").into());
-    };
-    let name = c_name(&args.output);
-    let program = Freestanding {
-        name: &name,
-        inputs: &compiled.inputs,
-        outputs: &compiled.outputs,
-        steps: &compiled.steps,
-        memory: compiled.memory,
-        codes: &compiled.codes,
-        weights,
-    };
-    Ok(write_freestanding(level, triple, &program, container, &args.output)?)
+fn compile(args: &Args, level: Level, dims: Bindings) -> Result<CompiledModel, Stop> {
+    let model = Model::open(&args.model.model, Options { level: Some(level), dims, ..Options::default() })?;
+    Ok(CompiledModel::new(&model)?)
 }
 
 #[cfg(test)]
