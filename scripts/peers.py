@@ -7,11 +7,13 @@ Each round measures every engine once, one after the other, so that a slow spell
 is the median over rounds; a ratio is the median over rounds of the ratio within the round, against the faster peer.
 
 A model is a name from tests/zoo (filled into the cache folder) or the path of an ONNX file.
-With --exe (one model) or --compile, the executable's first answer, whole process, is measured as well.
+With --exe (one model) or --compile, the executable is measured as well: its first answer, whole process, and, in a process
+of its own, its steady speed beside that of `brolga bench` in the same round.
 """
 import argparse
 import json
 import pathlib
+import re
 import shlex
 import statistics
 import subprocess
@@ -89,10 +91,13 @@ def measure_brolga(args, model, feed, threads):
     return json.loads(checked(command + shlex.split(args.bench_args)))
 
 
-def measure_exe(exe, feed, threads, scratch):
-    """Whole-process time of an executable's first answer, in ms."""
+def measure_exe(args, exe, feed, threads, scratch, expected_ms):
+    """Whole-process time of an executable's first answer, and its median run, in ms; a run takes about `expected_ms`."""
     command = [str(exe), "--inputs", str(feed), "--outputs", str(pathlib.Path(scratch, "exe.npz")), "--threads", str(threads)]
-    return {"whole_ms": milliseconds(lambda: checked(command))[1]}
+    whole = milliseconds(lambda: checked(command))[1]
+    runs = max(5, int(1e3 * args.seconds / expected_ms))
+    steady = re.search(r"median_ms ([\d.]+)", checked(command + ["--repeat", str(runs)]))
+    return {"whole_ms": whole, "median_ms": float(steady[1])}
 
 
 def checked(command):
@@ -159,7 +164,8 @@ def measure(args, subject, threads, scratch):
             if engine is None:
                 row["brolga"] = measure_brolga(args, subject.path, subject.feed, threads)
                 if subject.exe:
-                    row["executable"] = measure_exe(subject.exe, subject.feed, threads, scratch)
+                    expected = row["brolga"]["median_ms"]
+                    row["executable"] = measure_exe(args, subject.exe, subject.feed, threads, scratch, expected)
             else:
                 row[engine.name] = measure_peer(engine, subject.path, subject.inputs, threads, args.seconds)
         rounds.append(row)
@@ -181,7 +187,7 @@ def report(results):
         ratio = median(rounds, lambda row: row["brolga"]["median_ms"] / best(row))
         cells = [r["model"], r["threads"], speed("brolga"), speed(Onnxruntime.name), speed(Openvino.name), f"{ratio:.2f}"]
         lines.append("| " + " | ".join(map(str, cells)) + " |")
-    lines += ["", "| model | threads | Brolga load ms | onnxruntime load ms | ratio | Brolga first / median | executable, whole process ms | / onnxruntime load + first |", "| --- |" + " --- |" * 7]
+    lines += ["", "| model | threads | Brolga load ms | onnxruntime load ms | ratio | Brolga first / median | executable, whole process ms | / onnxruntime load + first | executable median ms | / Brolga median |", "| --- |" + " --- |" * 9]
     for r in results:
         rounds = r["rounds"]
         ours, theirs = (lambda row: row["brolga"]), (lambda row: row[Onnxruntime.name])
@@ -192,13 +198,14 @@ def report(results):
             f"{median(rounds, lambda row: theirs(row)['load_ms']):.1f}",
             f"{median(rounds, lambda row: ours(row)['load_ms'] / theirs(row)['load_ms']):.2f}",
             f"{median(rounds, lambda row: ours(row)['first_ms'] / ours(row)['median_ms']):.2f}",
-            "-",
-            "-",
-        ]
+        ] + ["-"] * 4
         if "executable" in rounds[0]:
             whole = lambda row: row["executable"]["whole_ms"]
             cells[6] = f"{median(rounds, whole):.1f}"
             cells[7] = f"{median(rounds, lambda row: whole(row) / (theirs(row)['load_ms'] + theirs(row)['first_ms'])):.2f}"
+            steady = lambda row: row["executable"]["median_ms"]
+            cells[8] = f"{median(rounds, steady):.2f}"
+            cells[9] = f"{median(rounds, lambda row: steady(row) / ours(row)['median_ms']):.3f}"
         lines.append("| " + " | ".join(map(str, cells)) + " |")
     return "\n".join(lines)
 
@@ -213,8 +220,8 @@ def options():
     p.add_argument("--dim", action="append", default=[], metavar="NAME=N", help="a symbolic dimension of a .onnx file")
     p.add_argument("--brolga", default=str(zoo.ROOT / "target" / "release" / "brolga"), help="the command to measure")
     p.add_argument("--bench-args", default="", help="more arguments for `brolga bench`")
-    p.add_argument("--exe", help="the one model's compiled executable, to measure its first answer")
-    p.add_argument("--compile", action="store_true", help="compile an executable of each model and measure its first answer")
+    p.add_argument("--exe", help="the one model's compiled executable, to measure too")
+    p.add_argument("--compile", action="store_true", help="compile an executable of each model and measure it too")
     p.add_argument("--json", help="also write every measurement to this file")
     args = p.parse_args()
     if args.rounds < 1:

@@ -4,10 +4,12 @@
 use crate::exit::{ExitCode, Failure};
 use crate::options::RunArgs;
 use crate::run::{Dim, PortInfo, Runnable, execute};
+use crate::steady::time_runs;
 use brolga_runtime::{Functions, Instance, KernelFn, Pool, Program, RunOptions, StaticBytes, Tables, Tensor};
 use clap::Parser;
 use std::ffi::OsString;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Begins every artefact: the format's name and version.
 pub const ARTEFACT_MAGIC: u64 = u64::from_le_bytes(*b"brolga01");
@@ -84,7 +86,8 @@ impl Artefact {
 #[command(after_help = "Examples:
   MODEL --image photo.jpg --mean 0.485,0.456,0.406 --std 0.229,0.224,0.225 --labels names.txt
   MODEL --inputs in.npz --outputs out.npz
-  MODEL --input data=x.npy --threads 1")]
+  MODEL --input data=x.npy --threads 1
+  MODEL --inputs in.npz --outputs out.npz --repeat 100")]
 struct Options {
     #[command(flatten)]
     run: RunArgs,
@@ -96,6 +99,16 @@ struct Compiled(Vec<Instance>);
 impl Compiled {
     fn first(&self) -> Option<&Program> {
         self.0.first().map(|instance| &**instance.program())
+    }
+
+    /// The specialisation for these inputs; the first one, which then says what it takes, where there is none.
+    fn instance(&self, inputs: &[Tensor]) -> Result<&Instance, Failure> {
+        let takes = |instance: &&Instance| {
+            let ports = &instance.program().inputs;
+            ports.len() == inputs.len() && ports.iter().zip(inputs).all(|(port, input)| port.shape == input.shape())
+        };
+        let instance = self.0.iter().find(takes).or(self.0.first());
+        instance.ok_or_else(|| Failure::bug("the executable holds no program"))
     }
 }
 
@@ -128,13 +141,11 @@ impl Runnable for Compiled {
     }
 
     fn run(&self, inputs: Vec<Tensor>) -> Result<Vec<Tensor>, Failure> {
-        let takes = |instance: &&Instance| {
-            let ports = &instance.program().inputs;
-            ports.len() == inputs.len() && ports.iter().zip(&inputs).all(|(port, input)| port.shape == input.shape())
-        };
-        let instance = self.0.iter().find(takes).or(self.0.first());
-        let instance = instance.ok_or_else(|| Failure::bug("the executable holds no program"))?;
-        Ok(instance.run_tensors(&inputs, RunOptions::default())?)
+        Ok(self.instance(&inputs)?.run_tensors(&inputs, RunOptions::default())?)
+    }
+
+    fn time(&self, inputs: &[Tensor], runs: usize) -> Result<Vec<Duration>, Failure> {
+        Ok(time_runs(self.instance(inputs)?, inputs, runs)?)
     }
 }
 

@@ -8,6 +8,7 @@ mod options;
 mod picture;
 mod random;
 mod run;
+mod steady;
 mod summary;
 
 pub use artefact::{ARTEFACT_MAGIC, Artefact, artefact_main};
@@ -17,5 +18,6 @@ pub use npz::{read_npz, write_npz};
 pub use options::RunArgs;
 pub use picture::{Picture, Pixels, text_art};
 pub use random::random_tensor;
-pub use run::{Dim, PortInfo, Runnable, execute};
+pub use run::{Dim, PortInfo, Runnable, execute, time_each};
+pub use steady::time_runs;
 pub use summary::{Labels, summarise, top_classes};

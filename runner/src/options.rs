@@ -32,4 +32,7 @@ pub struct RunArgs {
     /// Seed of the random inputs that stand in where none are given
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub seed: u64,
+    /// Runs N times more on the same inputs and shows their times: least, median, and what 99 % do not exceed
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub repeat: usize,
 }

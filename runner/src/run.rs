@@ -4,6 +4,7 @@ use crate::exit::Failure;
 use crate::options::RunArgs;
 use crate::picture::{Picture, Pixels, text_art};
 use crate::random::random_tensor;
+use crate::steady::Steady;
 use crate::summary::{Labels, summarise};
 use crate::{ArrayError, ExitCode, read_npy, read_npz, write_npz};
 use brolga_runtime::{DType, Tensor};
@@ -11,6 +12,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::io::Write;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 #[cfg(test)]
 mod tests;
@@ -59,6 +61,24 @@ pub trait Runnable {
     fn outputs(&self) -> Vec<String>;
     /// Runs it on tensors in the order of its inputs.
     fn run(&self, inputs: Vec<Tensor>) -> Result<Vec<Tensor>, Failure>;
+    /// Times further runs on the same tensors.
+    fn time(&self, inputs: &[Tensor], runs: usize) -> Result<Vec<Duration>, Failure> {
+        time_each(&|inputs| self.run(inputs), inputs, runs)
+    }
+}
+
+/// Times runs by a function that takes its inputs and makes its outputs anew.
+pub fn time_each(
+    run: &dyn Fn(Vec<Tensor>) -> Result<Vec<Tensor>, Failure>,
+    inputs: &[Tensor],
+    runs: usize,
+) -> Result<Vec<Duration>, Failure> {
+    let one = |_| {
+        let inputs = inputs.to_vec();
+        let start = Instant::now();
+        run(inputs).map(|_| start.elapsed())
+    };
+    (0..runs).map(one).collect()
 }
 
 impl From<ArrayError> for Failure {
@@ -85,7 +105,9 @@ pub fn execute(
     let mut results: Vec<Vec<Tensor>> = Vec::new();
     let names = runnable.outputs();
     for batch in inputs.batches(notices)? {
-        let outputs = runnable.run(inputs.tensors(&batch, notices)?)?;
+        let tensors = inputs.tensors(&batch, notices)?;
+        let repeated = if args.repeat > 0 { tensors.clone() } else { Vec::new() };
+        let outputs = runnable.run(tensors)?;
         if outputs.len() != names.len() {
             return Err(Failure::bug(format!("{} outputs for {} names", outputs.len(), names.len())));
         }
@@ -93,6 +115,9 @@ pub fn execute(
             show(&batch, &names, &outputs, &labels, out).map_err(written)?;
         } else {
             results.push(outputs);
+        }
+        if let Some(steady) = Steady::of(runnable.time(&repeated, args.repeat)?) {
+            writeln!(out, "repeated: {steady}").map_err(written)?;
         }
     }
     match &args.outputs {

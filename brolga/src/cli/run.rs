@@ -4,6 +4,7 @@ use super::common::{self, Done, ModelArgs, failure};
 use brolga::{Model, Tensor};
 use brolga_runner::{ExitCode, Failure, PortInfo, RunArgs, Runnable};
 use std::io::Write;
+use std::time::Duration;
 
 /// Run a model on arrays, pictures or random inputs
 #[derive(clap::Args)]
@@ -12,6 +13,7 @@ use std::io::Write;
   brolga run model.onnx --inputs in.npz --outputs out.npz
   brolga run model.onnx --input data=x.npy --dim height=256 --dim width=256 --threads 1
   brolga run model.onnx --cpu x86-64-v3
+  brolga run model.onnx --inputs in.npz --outputs out.npz --repeat 100
 
 Arrays are named as the model names its inputs and outputs. An input that is not given is random, from --seed. A symbolic
 first dimension that nothing gives a value is 1.")]
@@ -34,6 +36,15 @@ impl Runnable for Loaded {
     }
     fn run(&self, inputs: Vec<Tensor>) -> Result<Vec<Tensor>, Failure> {
         self.0.run_tensors(&inputs).and_then(brolga::Outputs::into_tensors).map_err(|error| failure(&error))
+    }
+    fn time(&self, inputs: &[Tensor], runs: usize) -> Result<Vec<Duration>, Failure> {
+        let Loaded(model) = self;
+        let shapes: Vec<&[usize]> = inputs.iter().map(Tensor::shape).collect();
+        if runs == 0 || !model.is_static() {
+            return brolga_runner::time_each(&|inputs| self.run(inputs), inputs, runs);
+        }
+        let program = model.bindings(&shapes).and_then(|dims| model.program(&dims));
+        Ok(brolga_runner::time_runs(&*program.map_err(|error| failure(&error))?, inputs, runs)?)
     }
 }
 

@@ -25,7 +25,9 @@ fn array(header: &str, elements: &[u8]) -> Vec<u8> {
 #[test]
 fn every_type_and_rank_comes_back() {
     let mut cases = 0;
-    for dtype in DType::ALL.into_iter().filter(|d| !matches!(d, DType::String | DType::BF16)) {
+    // Narrower types, for which the format has no name, come back as wider ones.
+    let named = |d: &DType| d.is_float() || d.is_integer() || *d == DType::Bool;
+    for dtype in DType::ALL.into_iter().filter(|d| named(d) && *d != DType::BF16) {
         for shape in [&[][..], &[0], &[5], &[2, 3], &[1, 4, 1, 3]] {
             let mut tensor = Tensor::zeros(dtype, shape).unwrap();
             tensor.bytes_mut().iter_mut().enumerate().for_each(|(i, b)| *b = (i % 2) as u8);

@@ -46,6 +46,13 @@ fn saved(folder: &Path, name: &str, tensor: &Tensor) -> PathBuf {
 }
 
 #[test]
+fn repeated_runs_are_timed() {
+    let args = RunArgs { repeat: 3, ..RunArgs::default() };
+    let (out, _) = texts(vec![port("x", &known(&[1, 8]))], &args).unwrap();
+    assert!(out.lines().any(|line| line.starts_with("repeated: runs 3, min_ms ")), "{out}");
+}
+
+#[test]
 fn random_inputs_repeat_with_their_seed() {
     let ports = || vec![port("x", &[symbol("batch"), Dim::Known(8)])];
     let run = |seed| texts(ports(), &RunArgs { seed, ..RunArgs::default() }).unwrap();
