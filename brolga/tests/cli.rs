@@ -233,6 +233,63 @@ fn an_unknown_operator_ends_with_4_and_is_named() {
     assert_eq!(facts["op_counts"]["Rulu"], 1);
 }
 
+/// A model that adds e to the power of a constant tensor of this many rows and columns to its input.
+fn exploding(extent: i64) -> Vec<u8> {
+    use brolga_proto::*;
+    use prost::Message;
+    use tensor_shape_proto::{Dimension, dimension::Value};
+    let one = Dimension { value: Some(Value::DimValue(1)), ..Default::default() };
+    let tensor = type_proto::Tensor { elem_type: 1, shape: Some(TensorShapeProto { dim: vec![one] }) };
+    let ty = TypeProto { value: Some(type_proto::Value::TensorType(tensor)), ..Default::default() };
+    let node = |op: &str, inputs: &[&str], output: &str| NodeProto {
+        op_type: op.into(),
+        input: inputs.iter().map(|name| (*name).into()).collect(),
+        output: vec![output.into()],
+        ..Default::default()
+    };
+    let raw_data: Vec<u8> = [extent; 2].iter().flat_map(|extent| extent.to_le_bytes()).collect();
+    let shape =
+        TensorProto { name: "s".into(), data_type: 7, dims: vec![2], raw_data: raw_data.into(), ..Default::default() };
+    let graph = GraphProto {
+        name: "exploding".into(),
+        node: vec![
+            node("ConstantOfShape", &["s"], "c"),
+            node("Exp", &["c"], "e"),
+            node("Add", &["x", "e"], "sum"),
+            node("ReduceMax", &["sum"], "y"),
+        ],
+        input: vec![ValueInfoProto { name: "x".into(), r#type: Some(ty) }],
+        output: vec![ValueInfoProto { name: "y".into(), r#type: None }],
+        initializer: vec![shape],
+        ..Default::default()
+    };
+    let opset_import = vec![OperatorSetIdProto { domain: String::new(), version: 17 }];
+    ModelProto { ir_version: 8, opset_import, graph: Some(graph), ..Default::default() }.encode_to_vec()
+}
+
+#[test]
+fn models_over_budget_end_with_5() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("model.onnx");
+    for exponent in [16, 20] {
+        std::fs::write(&path, exploding(1 << exponent)).unwrap();
+        for verb in ["run", "dump"] {
+            refusal(5, [verb, path.to_str().unwrap()]);
+        }
+        let object = folder.path().join("model.o");
+        refusal(5, ["compile", path.to_str().unwrap(), "-o", object.to_str().unwrap(), "--emit", "obj"]);
+        assert!(!object.exists());
+    }
+    std::fs::write(&path, exploding(8)).unwrap();
+    text(["run", path.to_str().unwrap()]);
+}
+
+#[test]
+fn repeated_runs_are_timed() {
+    let out = text(["run", &model(), "--repeat", "4"]);
+    assert!(out.lines().any(|line| line.starts_with("repeated: runs 4, min_ms ")), "{out}");
+}
+
 #[test]
 fn reports_can_be_read_by_programs() {
     let facts: serde_json::Value = serde_json::from_str(&text(["inspect", &model(), "--json"])).unwrap();
