@@ -25,8 +25,14 @@ use crate::tile::Kernel;
 /// A compiled kernel: 0 is success, any other value the code of the check that failed.
 pub type KernelFn = unsafe extern "C" fn(bases: *const *mut u8, args: *const i64, begin: i64, end: i64) -> i32;
 
-/// Machine code of a kernel for a level, four lanes through Cranelift, more through our own encoder.
+/// Machine code of a kernel for a level, four lanes through Cranelift, more through our own encoder. Debug builds verify the
+/// kernel first.
 pub fn emit_code(kernel: &Kernel, level: Level) -> Result<Code, CodegenError> {
+    if cfg!(debug_assertions)
+        && let Some(fault) = crate::tile::verify(kernel).first()
+    {
+        return Err(CodegenError::Malformed { kernel: kernel.name.clone(), detail: fault.to_string() });
+    }
     match kernel.target.lanes {
         4 => clif::lower(kernel, level),
         _ => wide::lower(kernel, level),

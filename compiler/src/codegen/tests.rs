@@ -118,6 +118,17 @@ fn kernels_for_another_target_are_refused() {
 }
 
 #[test]
+#[cfg(debug_assertions)]
+fn kernels_that_break_a_rule_are_refused() {
+    let mut kernel = corpus::corpus(Level::Aarch64.target())[0].kernel.clone();
+    emit_code(&kernel, Level::Aarch64).unwrap();
+    kernel.bases.iter_mut().for_each(|base| base.access = Access::Read);
+    let refused = emit_code(&kernel, Level::Aarch64);
+    let said = refused.map(|_| ()).map_err(|error| error.to_string());
+    assert!(said.as_ref().is_err_and(|said| said.contains("may only be read")), "{said:?}");
+}
+
+#[test]
 fn objects_carry_functions_and_data() {
     let case = &corpus::corpus(Level::Aarch64.target())[0];
     for (level, triple) in [
