@@ -55,6 +55,7 @@ pub(super) const fn pure(name: &'static str, run: Run) -> Entry {
 const FAMILIES: &[&[Entry]] = &[
     super::algebra::TABLE,
     super::cumulative::TABLE,
+    #[cfg(feature = "images")]
     super::decode::TABLE,
     super::linear_attention::TABLE,
     super::ml::TABLE,

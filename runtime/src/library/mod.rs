@@ -5,8 +5,8 @@
 
 mod algebra;
 mod call;
-#[cfg(feature = "images")]
 mod cumulative;
+#[cfg(feature = "images")]
 mod decode;
 mod elements;
 mod elementwise;

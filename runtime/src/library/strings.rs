@@ -3,8 +3,8 @@
 //! Operations that only move, compare or count elements have no form of their own for texts: `string_ranks` numbers the texts,
 //! the operation works on the numbers, and `string_take` turns numbers back into texts.
 
-use super::function::{Entry, Function, Operands, Results, pure};
 use super::LibraryError;
+use super::function::{Entry, Function, Operands, Results, pure};
 #[cfg(feature = "patterns")]
 use super::regular;
 use crate::{DType, Operand, Strings, Tensor, TensorError, Value, element_count};

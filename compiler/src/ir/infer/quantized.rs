@@ -70,7 +70,7 @@ fn check_rest(x: &Operands, bias: bool, to: DType, fused: &Expression, shape: &[
         return Err(format!("bias {}; accepted is i32[{}]", x.ty(4), shape[axis]));
     }
     let raw = to == DType::I32 && fused.steps.is_empty();
-    if !raw && !(to == DType::F32 || eight(to)) {
+    if !(raw || to == DType::F32 || eight(to)) {
         return Err(format!("a result of {to}; accepted are i32 without an expression, f32, u8 and i8"));
     }
     check_expression(fused)?;
