@@ -1,7 +1,7 @@
 //! Operators of machine learning other than networks, and of training.
 
-use crate::ops::{ml, ml_models, training};
-use crate::registry::{Entry, op, until};
+use crate::ops::{gradient, ml, ml_models, training};
+use crate::registry::{Entry, but, op, until};
 
 /// The newest opset of `ai.onnx.ml`.
 pub(crate) const ML_OPSET: i64 = 5;
@@ -30,5 +30,9 @@ pub(crate) const ML: &[Entry] = &[
 pub(crate) const TRAINING: &[Entry] = &[
     until(1, op("Adagrad", 1, training::adagrad)),
     until(1, op("Adam", 1, training::adam)),
+    until(
+        1,
+        but("what computes y is arithmetic, MatMul, Softmax or a reduction", op("Gradient", 1, gradient::gradient)),
+    ),
     until(1, op("Momentum", 1, training::momentum)),
 ];

@@ -29,7 +29,7 @@ pub(crate) const fn op(op: &'static str, since: i64, import: Importer) -> Entry 
     Entry { op, since, until: MAX_OPSET, limits: "", import }
 }
 
-const fn but(limits: &'static str, entry: Entry) -> Entry {
+pub(crate) const fn but(limits: &'static str, entry: Entry) -> Entry {
     Entry { limits, ..entry }
 }
 

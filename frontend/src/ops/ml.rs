@@ -174,8 +174,8 @@ pub(crate) fn normalizer(cx: &mut Context<'_, '_>) -> Results {
         "L2" => ReduceKind::L2,
         other => return invalid(format!("norm {other:?}; MAX, L1 or L2 is expected")),
     };
-    let magnitude = if kind == ReduceKind::Max { cx.unary(UnaryOp::Abs, x)? } else { x };
-    let norm = cx.emit(Op::Reduce { kind, axes: vec![axis], keep: true }, &[magnitude])?;
+    // The specification divides by the largest element, which may be negative.
+    let norm = cx.emit(Op::Reduce { kind, axes: vec![axis], keep: true }, &[x])?;
     // A row of zeros stays one.
     let (zero, one) = (cx.scalar(DType::F32, 0.0)?, cx.scalar(DType::F32, 1.0)?);
     let none = cx.binary(BinaryOp::Equal, norm, zero)?;

@@ -53,7 +53,7 @@ pub(super) fn classifier(f: &Function, x: &Operands) -> Results {
             _ => Some(arg_max(&row)),
         });
         if pair {
-            all.extend(both(margin, Second::Opposite, post));
+            all.extend(both(margin, Second::Complement, post));
         } else {
             post.apply(&mut row);
             all.extend(row);

@@ -78,17 +78,12 @@ pub(super) enum Second {
     Opposite,
 }
 
-/// Scores of both classes from that of the second one.
+/// Scores of both classes from that of the second one. Of the transforms only those of single scores apply.
 pub(super) fn both(score: f64, second: Second, post: Post) -> Vec<f64> {
-    if post == Post::Probit {
-        return vec![probit(1.0 - score), probit(score)];
-    }
-    match second {
-        Second::Complement => vec![1.0 - score, score],
-        Second::Opposite => {
-            let mut scores = vec![-score, score];
-            post.apply(&mut scores);
-            scores
-        }
+    match (post, second) {
+        (Post::Probit, _) => vec![probit(1.0 - score), probit(score)],
+        (Post::Logistic, _) => vec![logistic(-score), logistic(score)],
+        (_, Second::Complement) => vec![1.0 - score, score],
+        (_, Second::Opposite) => vec![-score, score],
     }
 }

@@ -222,7 +222,8 @@ pub(super) fn classifier(f: &Function, x: &Operands) -> Results {
         if probable {
             scores = machine.probabilities(&scores);
         }
-        let best = arg_max(if probable { &scores } else { &votes });
+        // The class that wins most often, which need not be the most probable one.
+        let best = arg_max(&votes);
         chosen.push(match labels.len() {
             1 => (votes.first().copied().unwrap_or(0.0) > 0.0).then_some(0),
             _ => Some(best),
@@ -230,7 +231,7 @@ pub(super) fn classifier(f: &Function, x: &Operands) -> Results {
         let scores = match scores[..] {
             [margin] if labels.len() == 2 => {
                 // The margin is that of the first class over the second.
-                both(margin, Second::Opposite, post)
+                both(margin, if post == Post::Keep { Second::Opposite } else { Second::Complement }, post)
             }
             _ => {
                 post.apply(&mut scores);

@@ -117,9 +117,9 @@ pub(super) fn classifier(f: &Function, x: &Operands) -> Results {
         let scores = tally(&forest, row, Aggregate::Sum)?;
         let with_base =
             |i: usize| scores.get(i).copied().flatten().unwrap_or(0.0) + base.get(i).copied().unwrap_or(0.0);
-        if let (2, Some(only)) = (labels.len(), one) {
-            let score = scores.get(only).copied().flatten().unwrap_or(0.0) + base.last().copied().unwrap_or(0.0);
-            let (limit, second) = if positive { (0.5, Second::Complement) } else { (0.0, Second::Opposite) };
+        let (limit, second) = if positive { (0.5, Second::Complement) } else { (0.0, Second::Opposite) };
+        if let (2, Some(0)) = (labels.len(), one) {
+            let score = scores.first().copied().flatten().unwrap_or(0.0) + base.last().copied().unwrap_or(0.0);
             chosen.push(Some(usize::from(score > limit)));
             all.extend(both(score, second, post));
             continue;
@@ -127,6 +127,7 @@ pub(super) fn classifier(f: &Function, x: &Operands) -> Results {
         let mut scores: Vec<f64> = (0..labels.len()).map(with_base).collect();
         chosen.push(match scores[..] {
             [score] => (score > 0.0).then_some(0),
+            [_, score] if one.is_some() => Some(usize::from(score > limit)),
             _ => Some(arg_max(&scores)),
         });
         post.apply(&mut scores);
