@@ -230,7 +230,7 @@ pub(super) fn classifier(f: &Function, x: &Operands) -> Results {
         });
         let scores = match scores[..] {
             [margin] if labels.len() == 2 => {
-                // The margin is that of the first class over the second.
+                // A transform is for probabilities, of which those of two classes add up to one.
                 both(margin, if post == Post::Keep { Second::Opposite } else { Second::Complement }, post)
             }
             _ => {
