@@ -53,7 +53,12 @@ impl JitCode {
         }
         let isa = clif::isa(level, Triple::host(), false)?;
         let mut builder = JITBuilder::with_isa(isa, default_libcall_names());
-        let room = codes.iter().map(|code| code.bytes.len().next_multiple_of(4096) + code.alignment as usize).sum();
+        let room: usize =
+            codes.iter().map(|code| code.bytes.len().next_multiple_of(4096) + code.alignment as usize).sum();
+        if room == 0 {
+            // A program of library calls alone.
+            return Ok(JitCode { module: None, entries: Vec::new() });
+        }
         let arena = ArenaMemoryProvider::new_with_size(room).map_err(|e| fault("code memory", e))?;
         builder.memory_provider(Box::new(arena));
         // Made before anything can fail, so that failing frees the memory too.

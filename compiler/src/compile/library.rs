@@ -8,5 +8,13 @@ pub(super) fn call(graph: &Graph, node: &Node) -> Option<(Routine, Vec<ValueId>)
     if let Op::Function { function, .. } = &node.op {
         return Some((Routine::Function(function.clone()), node.inputs.clone()));
     }
-    eval::node_library_call(graph, node.id).map(|(call, operands)| (Routine::Call(call), operands))
+    if let Some((call, operands)) = eval::node_library_call(graph, node.id) {
+        return Some((Routine::Call(call), operands));
+    }
+    let dims = |ids: &[ValueId]| ids.iter().map(|id| graph.ty(*id).dims()).collect::<Option<Vec<_>>>();
+    let (shapes, results) = (dims(&node.inputs)?, dims(&node.outputs)?);
+    let shapes: Vec<&[usize]> = shapes.iter().map(Vec::as_slice).collect();
+    let results: Vec<&[usize]> = results.iter().map(Vec::as_slice).collect();
+    let function = eval::dense_function(&node.op, &shapes, &results)?;
+    Some((Routine::Function(function), node.inputs.clone()))
 }

@@ -135,6 +135,12 @@ impl Choice<'_> {
     }
 }
 
+/// Operands of a convolution before those that its epilogue reads.
+fn contraction_operands(op: &Op) -> usize {
+    let biased = matches!(op, Op::Conv { bias: true, .. } | Op::ConvTranspose { bias: true, .. });
+    2 + usize::from(biased)
+}
+
 /// Whether a reduction is a global pooling of images.
 pub(crate) fn is_global_pool(graph: &Graph, node: &Node) -> bool {
     let Op::Reduce { kind, axes, .. } = &node.op else { return false };
@@ -188,7 +194,12 @@ impl<'a> Edges<'a> {
             Op::Conv { .. } | Op::ConvTranspose { .. } if blocked => match position {
                 0 if !self.made_blocked(value) && self.few_channels(value, node) => Want::Blocks(1),
                 0 => Want::Blocks(self.lanes),
-                _ if image && ty.shape == self.graph.ty(node.outputs[0]).shape => Want::Blocks(self.lanes),
+                _ if position >= contraction_operands(&node.op)
+                    && image
+                    && ty.shape == self.graph.ty(node.outputs[0]).shape =>
+                {
+                    Want::Blocks(self.lanes)
+                }
                 _ => Want::Plain,
             },
             Op::ConvInteger { .. } if blocked => match position {

@@ -57,6 +57,7 @@ const FAMILIES: &[&[Entry]] = &[
     super::cumulative::TABLE,
     #[cfg(feature = "images")]
     super::decode::TABLE,
+    super::dense::TABLE,
     super::linear_attention::TABLE,
     super::ml::TABLE,
     super::random::TABLE,

@@ -8,6 +8,7 @@ mod call;
 mod cumulative;
 #[cfg(feature = "images")]
 mod decode;
+pub mod dense;
 mod elements;
 mod elementwise;
 pub mod function;

@@ -6,16 +6,13 @@
 
 mod call;
 mod control;
-mod conv;
-mod expression;
-mod matmul;
-mod norm;
-mod pool;
+mod dense;
 mod quantized;
 mod resize;
 mod values;
 
 pub use call::{library_call, node_library_call};
+pub use dense::dense_function;
 pub use resize::{ResizeTap, resize_taps};
 pub use values::{RunBody, Shared, bind_symbols, evaluate_bound, evaluate_values, run_node};
 
@@ -218,10 +215,14 @@ pub fn eval_op(op: &Op, inputs: &[&Tensor], types: &[Type]) -> Result<Vec<Tensor
         let views: Vec<_> = operands.iter().map(|i| inputs[*i].view()).collect();
         let mut out: Vec<_> = outputs.iter_mut().map(Tensor::view_mut).collect();
         call.run(&views, &mut out)?;
+    } else if let Some(function) = dense_function(op, &shapes, &results) {
+        let given: Vec<Operand> = inputs.iter().map(|t| Operand::Tensor(t.view())).collect();
+        let made = function.run(&given)?.into_iter().filter_map(Value::into_tensor);
+        return Ok(made.take(types.len()).collect());
     } else if inputs.iter().any(|t| half(t.dtype())) {
         return through_f32(op, inputs, types);
     } else {
-        compute(op, inputs, &mut outputs)?;
+        compute(op, inputs, &mut outputs[0])?;
     }
     Ok(outputs)
 }
@@ -240,36 +241,14 @@ fn through_f32(op: &Op, inputs: &[&Tensor], types: &[Type]) -> Result<Vec<Tensor
     results.iter().zip(types).map(|(r, t)| to(r, t.dtype)).collect()
 }
 
-/// The operations that are no library calls.
-fn compute(op: &Op, x: &[&Tensor], outputs: &mut [Tensor]) -> Result<(), EvalError> {
-    let out = &mut outputs[0];
+/// The operations that are no library calls, and have no function of their own.
+fn compute(op: &Op, x: &[&Tensor], out: &mut Tensor) -> Result<(), EvalError> {
     match op {
-        Op::Conv { window, group, bias, epilogue } => {
-            conv::conv(x, window, *group, *bias, out)?;
-            expression::epilogue(epilogue, &x[2 + usize::from(*bias)..], out)
-        }
-        Op::ConvTranspose { window, output_pad, group, bias, epilogue } => {
-            conv::conv_transpose(x, window, output_pad, *group, *bias, out)?;
-            expression::epilogue(epilogue, &x[2 + usize::from(*bias)..], out)
-        }
-        Op::MatMul { trans_a, trans_b, bias, epilogue } => {
-            matmul::matmul(x[0], x[1], [*trans_a, *trans_b], bias.then(|| x[2]), out)?;
-            expression::epilogue(epilogue, &x[2 + usize::from(*bias)..], out)
-        }
         Op::ConvInteger { window, group, bias, epilogue, .. } => {
             quantized::conv(x, window, *group, (*bias, epilogue), out)
         }
         Op::MatMulInteger { trans_b, bias, epilogue, .. } => quantized::matmul(x, *trans_b, (*bias, epilogue), out),
         Op::Requantize { expression, .. } => quantized::requantize(expression, x, out),
-        Op::Elementwise(expression) => expression::elementwise(expression, x, out),
-        Op::Pool { kind, window, column_major, .. } => pool::pool(x[0], *kind, window, *column_major, outputs),
-        Op::BatchNorm { epsilon } => norm::batch_norm(x, *epsilon, out),
-        Op::InstanceNorm { epsilon } => norm::group_norm(x, None, *epsilon, out),
-        Op::GroupNorm { groups, epsilon } => norm::group_norm(x, Some(*groups), *epsilon, out),
-        Op::LayerNorm { axis, epsilon, .. } => norm::layer_norm(x, *axis, *epsilon, out),
-        Op::Lrn { size, alpha, beta, bias } => norm::lrn(x[0], *size, [*alpha, *beta, *bias].map(f64::from), out),
-        Op::LpNorm { axis, p } => norm::lp_norm(x[0], *axis, *p, out),
-        Op::Softmax { axis, log } => norm::softmax(x[0], *axis, *log, out),
         Op::Resize(attrs) => resize::resize(x[0], attrs, out),
         _ => Err(EvalError::Op(format!("{op:?}: the integers it needs are not known"))),
     }
@@ -294,19 +273,6 @@ fn known(ints: &Ints, content: &dyn Fn(usize) -> Option<Vec<i64>>) -> Option<Vec
         Ints::Known(list) => list.iter().map(Dim::known).collect(),
         Ints::Input(i) => content(*i),
     }
-}
-
-/// Splits `items` into a share per available core and runs `work` on each share: the index of its first item, and its items.
-fn in_parallel<T: Send>(items: &mut [T], unit: usize, work: impl Fn(usize, &mut [T]) + Sync) {
-    let unit = unit.max(1);
-    let workers = std::thread::available_parallelism().map_or(1, |n| n.get()).min(8);
-    let share = (items.len() / unit).div_ceil(workers).max(1) * unit;
-    std::thread::scope(|scope| {
-        for (i, part) in items.chunks_mut(share).enumerate() {
-            let work = &work;
-            scope.spawn(move || work(i * share / unit, part));
-        }
-    });
 }
 
 #[cfg(test)]

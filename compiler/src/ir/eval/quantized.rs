@@ -1,6 +1,6 @@
 //! Integer convolutions and matrix products with what follows them, and arithmetic on quantised operands.
 
-use super::{EvalError, expression};
+use super::{EvalError, dense};
 use crate::ir::infer::conv_pads;
 use crate::ir::{Expression, Window};
 use brolga_runtime::library::{self, Call, IntegerWindow};
@@ -73,8 +73,7 @@ pub(super) fn requantize(fused: &Expression, inputs: &[&Tensor], out: &mut Tenso
         Ok(wide)
     };
     let inputs: Vec<Tensor> = inputs.iter().map(float).collect::<Result<_, _>>()?;
-    let mut result = Tensor::zeros(DType::F32, out.shape())?;
-    expression::elementwise(fused, &inputs.iter().collect::<Vec<_>>(), &mut result)?;
+    let mut result = dense::elementwise(fused, &inputs, out.shape())?;
     if out.dtype() != DType::F32 {
         result.as_mut_slice::<f32>()?.iter_mut().for_each(|x| *x = x.round_ties_even());
     }

@@ -3,10 +3,11 @@
 //! Both add, tap by tap, rows of one plane to rows of another, one of them read or written with the stride. The rows and
 //! their ranges are the same for every channel and are worked out once.
 
-use super::{EvalError, in_parallel};
-use crate::ir::Window;
-use crate::ir::infer::{conv_pads, conv_transpose_pads};
-use brolga_runtime::{DType, Tensor};
+use super::{WINDOW, Window, bias, finish, in_parallel};
+use crate::library::function::{Function, Operands, Results};
+use crate::library::{LibraryError, expect};
+use crate::{DType, Element, Tensor, TensorView};
+use half::{bf16, f16};
 
 /// One tap: which rows of the dense plane meet which rows of the strided plane, and along a row, which dense elements
 /// (`from..to`) meet strided element `dense * stride + shift`.
@@ -28,7 +29,7 @@ fn range(dense: usize, extent: usize, stride: usize, shift: i64) -> (usize, usiz
 }
 
 /// The taps of a window between a dense and a strided plane.
-fn taps(window: &Window, dense: &[usize], strided: &[usize], pad: &[i64]) -> Vec<Tap> {
+fn taps(window: &Window, dense: &[usize], strided: &[usize]) -> Vec<Tap> {
     let n = window.kernel.len();
     let count: usize = window.kernel.iter().product();
     let mut found = Vec::with_capacity(count);
@@ -36,7 +37,7 @@ fn taps(window: &Window, dense: &[usize], strided: &[usize], pad: &[i64]) -> Vec
         let mut rest = t;
         let mut shift = vec![0i64; n];
         for d in (0..n).rev() {
-            shift[d] = (rest % window.kernel[d] * window.dilation[d]) as i64 - pad[d];
+            shift[d] = (rest % window.kernel[d] * window.dilation[d]) as i64 - window.before[d];
             rest /= window.kernel[d];
         }
         // Rows: every combination of the dimensions before the last.
@@ -61,7 +62,7 @@ fn taps(window: &Window, dense: &[usize], strided: &[usize], pad: &[i64]) -> Vec
 }
 
 /// Elements as f64, without a copy of the whole tensor.
-trait Real: bytemuck::Pod + Send + Sync {
+trait Real: Element + Send + Sync {
     fn wide(self) -> f64;
     fn narrow(x: f64) -> Self;
 }
@@ -82,6 +83,23 @@ impl Real for f64 {
     }
 }
 
+impl Real for f16 {
+    fn wide(self) -> f64 {
+        self.to_f64()
+    }
+    fn narrow(x: f64) -> f16 {
+        f16::from_f64(x)
+    }
+}
+impl Real for bf16 {
+    fn wide(self) -> f64 {
+        self.to_f64()
+    }
+    fn narrow(x: f64) -> bf16 {
+        bf16::from_f64(x)
+    }
+}
+
 /// Extents and steps of one convolution, of either direction.
 struct Shape {
     taps: Vec<Tap>,
@@ -90,7 +108,8 @@ struct Shape {
     /// Input and output channels of one group.
     inputs: usize,
     outputs: usize,
-    /// Input channels in all.
+    /// Output and input channels in all.
+    all: usize,
     channels: usize,
     /// Elements of an input and an output plane.
     plane: usize,
@@ -128,7 +147,7 @@ impl Shape {
             return;
         }
         let count = self.taps.len();
-        let all_outputs = self.outputs * (self.channels / self.inputs.max(1)).max(1);
+        let all_outputs = self.all;
         in_parallel(out, self.out_plane, |first, part| {
             let mut acc = vec![0f64; self.out_plane];
             for (i, to) in part.chunks_exact_mut(self.out_plane).enumerate() {
@@ -150,61 +169,64 @@ impl Shape {
         });
     }
 
-    fn dispatch(&self, x: &[&Tensor], bias: bool, out: &mut Tensor) -> Result<(), EvalError> {
-        if x[0].dtype() == DType::F64 {
-            let bias = if bias { Some(x[2].as_slice::<f64>()?) } else { None };
-            self.run(x[0].as_slice::<f64>()?, x[1].as_slice::<f64>()?, bias, out.as_mut_slice::<f64>()?);
-        } else {
-            let bias = if bias { Some(x[2].as_slice::<f32>()?) } else { None };
-            self.run(x[0].as_slice::<f32>()?, x[1].as_slice::<f32>()?, bias, out.as_mut_slice::<f32>()?);
-        }
+    fn typed<T: Real>(
+        &self,
+        x: &TensorView,
+        w: &TensorView,
+        bias: Option<TensorView>,
+        out: &mut Tensor,
+    ) -> Result<(), LibraryError> {
+        let bias = bias.as_ref().map(|b| b.as_slice::<T>()).transpose()?;
+        self.run::<T>(x.as_slice()?, w.as_slice()?, bias, out.as_mut_slice()?);
         Ok(())
     }
 }
 
-pub(super) fn conv(
-    x: &[&Tensor],
-    window: &Window,
-    group: usize,
-    bias: bool,
-    out: &mut Tensor,
-) -> Result<(), EvalError> {
-    let (input, weight) = (x[0].shape(), x[1].shape());
-    let (pad, _) = conv_pads(window, &input[2..]);
-    let spatial = out.shape()[2..].to_vec();
-    let shape = Shape {
-        taps: taps(window, &spatial, &input[2..], &pad),
-        stride: window.stride[window.stride.len() - 1],
-        inputs: input[1] / group,
-        outputs: weight[0] / group,
-        channels: input[1],
-        plane: input[2..].iter().product(),
-        out_plane: spatial.iter().product(),
-        transposed: false,
-    };
-    shape.dispatch(x, bias, out)
+/// `[x, w, bias?, ..]`: x in groups of channels, w `[outputs, inputs of a group, window..]`.
+pub(super) fn conv(function: &Function, operands: &Operands) -> Results {
+    either(function, operands, false)
 }
 
-pub(super) fn conv_transpose(
-    x: &[&Tensor],
-    window: &Window,
-    output_pad: &[i64],
-    group: usize,
-    bias: bool,
-    out: &mut Tensor,
-) -> Result<(), EvalError> {
-    let (input, weight) = (x[0].shape(), x[1].shape());
-    let (pad, _) = conv_transpose_pads(window, output_pad, &input[2..]);
-    let spatial = out.shape()[2..].to_vec();
-    let shape = Shape {
-        taps: taps(window, &input[2..], &spatial, &pad),
-        stride: window.stride[window.stride.len() - 1],
-        inputs: input[1] / group,
-        outputs: weight[1],
-        channels: input[1],
-        plane: input[2..].iter().product(),
-        out_plane: spatial.iter().product(),
-        transposed: true,
+/// `[x, w, bias?, ..]`: w `[inputs, outputs of a group, window..]`.
+pub(super) fn conv_transpose(function: &Function, operands: &Operands) -> Results {
+    either(function, operands, true)
+}
+
+fn either(function: &Function, operands: &Operands, transposed: bool) -> Results {
+    let (x, w, bias) = (operands.tensor(0)?, operands.tensor(1)?, bias(function, operands)?);
+    let window = Window::of(function, x.shape.len())?;
+    let group = usize::try_from(function.int("group", 1)).unwrap_or(0).max(1);
+    let (channels, plane) = (x.shape[1], x.shape[2..].iter().product());
+    expect(w.shape.len() == x.shape.len() && w.shape[2..] == window.kernel, "a weight of the window's extents")?;
+    let (outputs, all) = match transposed {
+        true => (w.shape[1], w.shape[1] * group),
+        false => (w.shape[0] / group, w.shape[0]),
     };
-    shape.dispatch(x, bias, out)
+    let inputs = channels / group;
+    let fits = if transposed { w.shape[0] == channels } else { w.shape[1] == inputs };
+    expect(fits && inputs * group == channels && outputs * group == all, "channels in whole groups")?;
+    expect(bias.as_ref().is_none_or(|b| b.shape == [all]), "a bias per output channel")?;
+    let (dense, strided) = match transposed {
+        true => (&x.shape[2..], &window.output[..]),
+        false => (&window.output[..], &x.shape[2..]),
+    };
+    let shape = Shape {
+        taps: taps(&window, dense, strided),
+        stride: *window.stride.last().ok_or(WINDOW)?,
+        inputs,
+        outputs,
+        all,
+        channels,
+        plane,
+        out_plane: window.output.iter().product(),
+        transposed,
+    };
+    let mut out = Tensor::zeros(x.dtype, &[&[x.shape[0], all], &window.output[..]].concat())?;
+    match x.dtype {
+        DType::F64 => shape.typed::<f64>(&x, &w, bias, &mut out)?,
+        DType::F16 => shape.typed::<f16>(&x, &w, bias, &mut out)?,
+        DType::BF16 => shape.typed::<bf16>(&x, &w, bias, &mut out)?,
+        _ => shape.typed::<f32>(&x, &w, bias, &mut out)?,
+    }
+    finish(function, operands, out)
 }

@@ -1,9 +1,23 @@
 //! Pooling in any number of dimensions.
 
-use super::{EvalError, reals, store};
-use crate::ir::infer::conv_pads;
-use crate::ir::{PoolKind, Window};
-use brolga_runtime::Tensor;
+use super::Window;
+use crate::Tensor;
+use crate::library::LibraryError;
+use crate::library::function::{Function, Operands, Results, from_reals};
+
+/// What becomes of the elements of a window.
+#[derive(Clone, Copy)]
+enum PoolKind {
+    Max,
+    /// `count_pad`: padding counts as elements.
+    Average {
+        count_pad: bool,
+    },
+    /// p-norm.
+    Lp {
+        p: i32,
+    },
+}
 
 /// The elements of one window along one dimension: input positions inside, and how many positions count when padding does.
 struct Line {
@@ -48,24 +62,27 @@ fn column_major(offset: usize, extents: &[usize]) -> usize {
     at.iter().zip(extents).rev().fold(0, |n, (at, extent)| n * extent + at)
 }
 
-pub(super) fn pool(
-    x: &Tensor,
-    kind: PoolKind,
-    window: &Window,
-    column: bool,
-    outputs: &mut [Tensor],
-) -> Result<(), EvalError> {
-    let extents = x.shape()[2..].to_vec();
-    let spatial = outputs[0].shape()[2..].to_vec();
-    let (before, after) = conv_pads(window, &extents);
+/// `[x]`: the values, and with `kind` max the indices of the maxima in x taken flat.
+pub(super) fn pool(function: &Function, operands: &Operands) -> Results {
+    let x = operands.tensor(0)?;
+    let window = Window::of(function, x.shape.len())?;
+    let column = function.int("column_major", 0) != 0;
+    let kind = match function.text("kind", "") {
+        "max" => PoolKind::Max,
+        "average" => PoolKind::Average { count_pad: function.int("count_pad", 0) != 0 },
+        "lp" => PoolKind::Lp { p: i32::try_from(function.int("p", 2)).unwrap_or(2) },
+        _ => return Err(LibraryError::Operands { accepted: "pooling by max, average or lp" }),
+    };
+    let (extents, spatial) = (x.shape[2..].to_vec(), &window.output);
+    let (before, after) = (&window.before, &window.after);
     let all: Vec<Vec<Line>> =
-        (0..extents.len()).map(|d| lines(window, d, extents[d], spatial[d], (before[d], after[d]))).collect();
+        (0..extents.len()).map(|d| lines(&window, d, extents[d], spatial[d], (before[d], after[d]))).collect();
     let plane: usize = extents.iter().product();
     let out_plane: usize = spatial.iter().product();
-    let data = reals(x)?;
-    let planes = x.shape()[0] * x.shape()[1];
-    let mut values = Vec::with_capacity(outputs[0].len());
-    let mut positions = Vec::with_capacity(outputs[0].len());
+    let data = operands.reals(0)?;
+    let planes = x.shape[0] * x.shape[1];
+    let mut values = Vec::with_capacity(planes * out_plane);
+    let mut positions = Vec::with_capacity(planes * out_plane);
     for p in 0..planes {
         for o in 0..out_plane {
             let mut rest = o;
@@ -80,11 +97,8 @@ pub(super) fn pool(
             positions.push((p * plane + at) as i64);
         }
     }
-    store(&values, &mut outputs[0])?;
-    if let Some(out) = outputs.get_mut(1) {
-        out.as_mut_slice::<i64>()?.copy_from_slice(&positions);
-    }
-    Ok(())
+    let shape = [&x.shape[..2], &spatial[..]].concat();
+    Ok(vec![from_reals(x.dtype, &shape, &values)?.into(), Tensor::from_slice(&shape, &positions)?.into()])
 }
 
 /// The pooled value of a window and, for the maximum, where it is.
@@ -98,7 +112,7 @@ fn one(x: &[f64], extents: &[usize], lines: &[&Line], kind: PoolKind) -> (f64, u
             PoolKind::Max if value.is_nan() => best = value,
             PoolKind::Max => {}
             PoolKind::Average { .. } => sum += value,
-            PoolKind::Lp { p } => sum += value.abs().powi(p as i32),
+            PoolKind::Lp { p } => sum += value.abs().powi(p),
         }
     });
     let value = match kind {

@@ -1,7 +1,10 @@
 //! Matrix products with broadcast batch dimensions.
 
-use super::{EvalError, in_parallel};
-use brolga_runtime::{DType, Tensor, library};
+use super::{bias, finish, in_parallel};
+use crate::library::function::{Function, Operands, Results};
+use crate::library::{LibraryError, cast, expect};
+use crate::{DType, Tensor, TensorView};
+use half::{bf16, f16};
 
 /// What elements are multiplied and summed in.
 trait Sum: bytemuck::Pod + Send + Sync {
@@ -34,6 +37,30 @@ impl Sum for f64 {
         sum
     }
 }
+impl Sum for f16 {
+    type Wide = f64;
+    fn wide(self) -> f64 {
+        self.to_f64()
+    }
+    fn add(sum: f64, a: f64, b: f16) -> f64 {
+        sum + a * b.to_f64()
+    }
+    fn narrow(sum: f64) -> f16 {
+        f16::from_f64(sum)
+    }
+}
+impl Sum for bf16 {
+    type Wide = f64;
+    fn wide(self) -> f64 {
+        self.to_f64()
+    }
+    fn add(sum: f64, a: f64, b: bf16) -> f64 {
+        sum + a * b.to_f64()
+    }
+    fn narrow(sum: f64) -> bf16 {
+        bf16::from_f64(sum)
+    }
+}
 impl Sum for i64 {
     type Wide = i64;
     fn wide(self) -> i64 {
@@ -63,7 +90,7 @@ impl Matrix {
             ([n], false) => vec![*n, 1],
             _ => shape.to_vec(),
         };
-        let (batch, last) = shape.split_at(shape.len() - 2);
+        let (batch, last) = shape.split_at(shape.len().saturating_sub(2));
         let (rows, columns) = (last[0], last[1]);
         let batch = batch.to_vec();
         if transposed {
@@ -89,16 +116,20 @@ impl Matrix {
     }
 }
 
-fn product<T: Sum>(a: &[T], b: &[T], left: &Matrix, right: &Matrix, bias: Option<&[T]>, out: &mut [T]) {
-    let (m, k, n) = (left.rows, left.columns, right.columns);
+/// Batch shape of a product.
+fn broadcast(left: &Matrix, right: &Matrix) -> Vec<usize> {
     let rank = left.batch.len().max(right.batch.len());
     let at = |batch: &[usize], d: usize| (d + batch.len()).checked_sub(rank).map_or(1, |d| batch[d]);
-    let batch: Vec<usize> = (0..rank)
-        .map(|d| match (at(&left.batch, d), at(&right.batch, d)) {
-            (1, extent) => extent,
-            (extent, _) => extent,
-        })
-        .collect();
+    let extent = |d: usize| match (at(&left.batch, d), at(&right.batch, d)) {
+        (1, extent) => extent,
+        (extent, _) => extent,
+    };
+    (0..rank).map(extent).collect()
+}
+
+fn product<T: Sum>(a: &[T], b: &[T], left: &Matrix, right: &Matrix, bias: Option<&[T]>, out: &mut [T]) {
+    let (m, k, n) = (left.rows, left.columns, right.columns);
+    let batch = broadcast(left, right);
     if n == 0 || m == 0 {
         return;
     }
@@ -121,37 +152,47 @@ fn product<T: Sum>(a: &[T], b: &[T], left: &Matrix, right: &Matrix, bias: Option
     });
 }
 
-pub(super) fn matmul(
-    a: &Tensor,
-    b: &Tensor,
-    trans: [bool; 2],
-    bias: Option<&Tensor>,
+fn typed<T: Sum + crate::Element>(
+    [a, b]: [&TensorView; 2],
+    [left, right]: [&Matrix; 2],
+    bias: Option<TensorView>,
     out: &mut Tensor,
-) -> Result<(), EvalError> {
-    let left = Matrix::new(a.shape(), trans[0], true);
-    let right = Matrix::new(b.shape(), trans[1], false);
-    match a.dtype() {
-        DType::F32 => {
-            let bias = bias.map(Tensor::as_slice).transpose()?;
-            product::<f32>(a.as_slice()?, b.as_slice()?, &left, &right, bias, out.as_mut_slice()?);
-        }
-        DType::F64 => {
-            let bias = bias.map(Tensor::as_slice).transpose()?;
-            product::<f64>(a.as_slice()?, b.as_slice()?, &left, &right, bias, out.as_mut_slice()?);
-        }
+) -> Result<(), LibraryError> {
+    let bias = bias.as_ref().map(|b| b.as_slice::<T>()).transpose()?;
+    product::<T>(a.as_slice()?, b.as_slice()?, left, right, bias, out.as_mut_slice()?);
+    Ok(())
+}
+
+/// `[a, b, bias?, ..]`: batches broadcast; a vector is a row on the left and a column on the right.
+pub(super) fn matmul(function: &Function, operands: &Operands) -> Results {
+    let (a, b, bias) = (operands.tensor(0)?, operands.tensor(1)?, bias(function, operands)?);
+    expect(!a.shape.is_empty() && !b.shape.is_empty(), "matrices or vectors")?;
+    let left = Matrix::new(a.shape, function.int("trans_a", 0) != 0, true);
+    let right = Matrix::new(b.shape, function.int("trans_b", 0) != 0, false);
+    expect(left.columns == right.rows && a.dtype == b.dtype, "as many columns as rows, of one type")?;
+    expect(bias.as_ref().is_none_or(|b| b.shape == [right.columns]), "a bias per column")?;
+    let mut shape = broadcast(&left, &right);
+    shape.extend((a.shape.len() > 1).then_some(left.rows));
+    shape.extend((b.shape.len() > 1).then_some(right.columns));
+    let mut out = Tensor::zeros(a.dtype, &shape)?;
+    let matrices = [&left, &right];
+    match a.dtype {
+        DType::F32 => typed::<f32>([&a, &b], matrices, bias, &mut out)?,
+        DType::F64 => typed::<f64>([&a, &b], matrices, bias, &mut out)?,
+        DType::F16 => typed::<f16>([&a, &b], matrices, bias, &mut out)?,
+        DType::BF16 => typed::<bf16>([&a, &b], matrices, bias, &mut out)?,
         // Narrower integers wrap to the same bits when the sum is cut down at the end.
         _ => {
-            let wide = |t: &Tensor| -> Result<Tensor, EvalError> {
-                let mut wide = Tensor::zeros(DType::I64, t.shape())?;
-                library::cast(&t.view(), &mut wide.view_mut())?;
+            let wide = |t: &TensorView| -> Result<Tensor, LibraryError> {
+                let mut wide = Tensor::zeros(DType::I64, t.shape)?;
+                cast(t, &mut wide.view_mut())?;
                 Ok(wide)
             };
-            let (a, b, bias) = (wide(a)?, wide(b)?, bias.map(wide).transpose()?);
-            let bias = bias.as_ref().map(Tensor::as_slice).transpose()?;
-            let mut sums = Tensor::zeros(DType::I64, out.shape())?;
-            product::<i64>(a.as_slice()?, b.as_slice()?, &left, &right, bias, sums.as_mut_slice()?);
-            library::cast(&sums.view(), &mut out.view_mut())?;
+            let (a, b, bias) = (wide(&a)?, wide(&b)?, bias.as_ref().map(wide).transpose()?);
+            let mut sums = Tensor::zeros(DType::I64, &shape)?;
+            typed::<i64>([&a.view(), &b.view()], matrices, bias.as_ref().map(Tensor::view), &mut sums)?;
+            cast(&sums.view(), &mut out.view_mut())?;
         }
     }
-    Ok(())
+    finish(function, operands, out)
 }
