@@ -1,12 +1,11 @@
 //! Runs the conformance suite through the evaluator, without code generation: the quick way to check an operator.
 //!
 //! ```text
-//! cargo run -p brolga-frontend --example suite -- DIR [FILTER] [--known]
+//! cargo run -p brolga-frontend --example suite -- DIR [FILTER]
 //! ```
 //!
 //! DIR is a folder of cases (the one that holds `node/`, `simple/` and so on, or one case). FILTER is a part of the name.
-//! Cases that do not pass are printed with their reason, then the four numbers. `--known` makes the inputs constants of the
-//! graph.
+//! Cases that do not pass are printed with their reason, then the four numbers.
 #![allow(clippy::print_stdout)]
 
 use brolga_frontend::conformance::{Outcome, Verdict, evaluate, find};
@@ -16,10 +15,9 @@ use std::path::Path;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    let (flags, words): (Vec<String>, Vec<String>) = std::env::args().skip(1).partition(|a| a.starts_with("--"));
-    let known = flags.iter().any(|f| f == "--known");
+    let words: Vec<String> = std::env::args().skip(1).collect();
     let Some(folder) = words.first() else {
-        eprintln!("usage: suite DIR [FILTER] [--known]");
+        eprintln!("usage: suite DIR [FILTER]");
         return ExitCode::from(2);
     };
     let filter = words.get(1).map_or("", String::as_str);
@@ -33,7 +31,7 @@ fn main() -> ExitCode {
     set_hook(Box::new(|_| {}));
     let mut counts = BTreeMap::new();
     for case in cases.iter().filter(|case| case.title().contains(filter)) {
-        let outcome = catch_unwind(AssertUnwindSafe(|| evaluate(case, known)));
+        let outcome = catch_unwind(AssertUnwindSafe(|| evaluate(case)));
         let outcome = outcome.unwrap_or_else(|payload| {
             let text = payload.downcast_ref::<String>().map(String::as_str);
             Outcome::because(Verdict::Crash, text.or(payload.downcast_ref::<&str>().copied()).unwrap_or("panic"))

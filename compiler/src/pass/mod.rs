@@ -21,6 +21,7 @@ mod fuse_elementwise;
 mod fuse_integers;
 mod fuse_residual;
 mod gather_to_slice;
+mod lift_3d;
 mod lift_conv1d;
 mod lower_quantisation;
 pub mod manager;
@@ -35,6 +36,7 @@ mod shift_signed;
 mod simplify_arithmetic;
 mod simplify_concat;
 mod sink_transposes;
+mod split_groups;
 #[cfg(test)]
 mod tests;
 mod weights;

@@ -17,6 +17,7 @@ use super::fuse_elementwise::FuseElementwise;
 use super::fuse_integers::FuseIntegers;
 use super::fuse_residual::FuseResidual;
 use super::gather_to_slice::GatherToSlice;
+use super::lift_3d::Lift3d;
 use super::lift_conv1d::LiftConv1d;
 use super::lower_quantisation::LowerQuantisation;
 use super::manager::{Outcome, PassOptions, Stage, once, repeat, run_stages};
@@ -28,6 +29,7 @@ use super::shift_signed::ShiftSigned;
 use super::simplify_arithmetic::SimplifyArithmetic;
 use super::simplify_concat::SimplifyConcat;
 use super::sink_transposes::SinkTransposes;
+use super::split_groups::SplitGroups;
 use super::{Pass, PassError};
 use crate::ir::{Graph, Phase};
 
@@ -71,7 +73,8 @@ pub static OPTIMIZE: &[Stage<'static>] = &[
         ],
     ),
     // After every chance to fold them: what is left of the norms becomes arithmetic, that of run-time statistics on vectors.
-    once("expand", &[&ExpandBatchnorm]),
+    // What kernels take in another form has to have it before anything is fused into it.
+    once("expand", &[&ExpandBatchnorm, &Lift3d, &SplitGroups]),
     repeat(
         "fuse",
         ROUNDS,

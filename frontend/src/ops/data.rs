@@ -2,13 +2,14 @@
 //!
 //! Specification: <https://onnx.ai/onnx/operators/>. Cast names its type as text before opset 6. Pad has its amounts in an
 //! attribute (`paddings` in 1, `pads` in 2), as operands from 11, with axes from 18. DepthToSpace has its mode from 11.
-//! Dropout passes its operand through; its mask is all true.
+//! Dropout passes its operand through, its mask all true, unless `training_mode` (from 12) holds.
 
 use crate::context::{Context, Results};
 use crate::error::{NodeError, invalid, unsupported};
 use crate::types::{dtype, dtype_by_name};
-use brolga_compiler::ir::{Dim, Ints, Op, PadMode, PowerRounding, ValueId};
+use brolga_compiler::ir::{BinaryOp, Dim, Ints, Op, PadMode, PowerRounding, Type, ValueId};
 use brolga_runtime::DType;
+use brolga_runtime::library::{Attribute, Function};
 
 pub(crate) fn identity(cx: &mut Context<'_, '_>) -> Results {
     Ok(vec![cx.input(0)?])
@@ -17,7 +18,7 @@ pub(crate) fn identity(cx: &mut Context<'_, '_>) -> Results {
 pub(crate) fn dropout(cx: &mut Context<'_, '_>) -> Results {
     let x = cx.input(0)?;
     if cx.opset >= 12 && cx.const_number(2, "training_mode")?.unwrap_or(0.0) != 0.0 {
-        return unsupported("training_mode; the inference form is accepted");
+        return training_dropout(cx, x);
     }
     let mut results = vec![x];
     if cx.wants(1) {
@@ -30,6 +31,27 @@ pub(crate) fn dropout(cx: &mut Context<'_, '_>) -> Results {
         });
     }
     Ok(results)
+}
+
+/// Keeps elements with a probability of 1 - ratio, and makes up for those that go.
+fn training_dropout(cx: &mut Context<'_, '_>, x: ValueId) -> Results {
+    let ratio = cx.const_number(1, "ratio")?.unwrap_or(0.5);
+    if !(0.0..1.0).contains(&ratio) {
+        return invalid(format!("the ratio is {ratio}; a number from 0 and below 1 is expected"));
+    }
+    let mut function = Function::new("random_uniform", 1).with("dtype", Attribute::Text(DType::F32.name().into()));
+    if let Some(seed) = cx.node.attributes.int("seed")? {
+        function = function.with("seed", Attribute::Float(seed as f32));
+    }
+    let drawn = Type { dtype: DType::F32, ..cx.ty(x).clone() };
+    let drawn = cx.function(function, &[Some(x)], vec![drawn])?;
+    let Some(drawn) = drawn.first().copied() else { return invalid("it has no result") };
+    let threshold = cx.scalar(DType::F32, ratio)?;
+    let mask = cx.binary(BinaryOp::GreaterOrEqual, drawn, threshold)?;
+    let dtype = cx.dtype(x);
+    let (factor, zero) = (cx.scalar(dtype, 1.0 / (1.0 - ratio))?, cx.scalar(dtype, 0.0)?);
+    let scaled = if ratio == 0.0 { x } else { cx.binary(BinaryOp::Mul, x, factor)? };
+    Ok(vec![cx.emit(Op::Where, &[mask, scaled, zero])?, mask])
 }
 
 pub(crate) fn cast(cx: &mut Context<'_, '_>) -> Results {

@@ -27,7 +27,11 @@ pub(crate) fn gemm(cx: &mut Context<'_, '_>) -> Results {
     let row = c.filter(|c| {
         let shape = &cx.ty(*c).shape;
         let leading = shape.len().saturating_sub(1);
-        shape.last() == Some(&columns) && shape.iter().take(leading).all(|d| *d == Dim::Const(1)) && shape.len() <= 2
+        // One that is computed is added by itself.
+        cx.tensor(*c).is_some()
+            && shape.last() == Some(&columns)
+            && shape.iter().take(leading).all(|d| *d == Dim::Const(1))
+            && shape.len() <= 2
     });
     let epilogue = Expression::default();
     if let (Some(row), true, true) = (row, alpha == 1.0, beta == 1.0) {

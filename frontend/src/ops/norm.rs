@@ -1,8 +1,8 @@
 //! Normalisation: Batch-, Instance-, Layer-, Group-, RMS- and MeanVarianceNormalization, LRN, LpNormalization.
 //!
-//! Specification: <https://onnx.ai/onnx/operators/onnx__BatchNormalization.html> and its neighbours. Only the inference form of
-//! batch normalisation is supported: before opset 7 `is_test` says so (absent means that the exporter forgot), from 14
-//! `training_mode`; `spatial = 0` (before 9) is not supported. GroupNormalization has scales per group in 18, per channel from 21.
+//! Specification: <https://onnx.ai/onnx/operators/onnx__BatchNormalization.html> and its neighbours. Batch
+//! normalisation is in its inference form before opset 14 (`is_test` said so; absent means that the exporter forgot), from 14 on
+//! `training_mode` tells; `spatial = 0` (before 9) is not supported. GroupNormalization has scales per group in 18, per channel from 21.
 
 use crate::context::{Context, Results};
 use crate::error::{NodeError, invalid, unsupported};
@@ -21,7 +21,7 @@ fn epsilon(cx: &Context<'_, '_>) -> Result<f32, NodeError> {
 pub(crate) fn batch(cx: &mut Context<'_, '_>) -> Results {
     let attributes = &cx.node.attributes;
     if cx.opset >= 14 && attributes.flag("training_mode")? {
-        return unsupported("training_mode; the inference form is accepted");
+        return training(cx);
     }
     if cx.opset < 9 && attributes.int_or("spatial", 1)? != 1 {
         return unsupported("spatial = 0; statistics per channel are accepted");
@@ -31,6 +31,34 @@ pub(crate) fn batch(cx: &mut Context<'_, '_>) -> Results {
     }
     let operands = [cx.input(0)?, cx.input(1)?, cx.input(2)?, cx.input(3)?, cx.input(4)?];
     Ok(vec![cx.emit(Op::BatchNorm { epsilon: epsilon(cx)? }, &operands)?])
+}
+
+/// Batch normalisation by the batch's own statistics; the running ones move towards them.
+fn training(cx: &mut Context<'_, '_>) -> Results {
+    let (x, scale, bias) = (cx.input(0)?, cx.input(1)?, cx.input(2)?);
+    let axes: Vec<usize> = (0..cx.rank(x)).filter(|axis| *axis != 1).collect();
+    let mean = mean_of(cx, x, &axes)?;
+    let centred = cx.binary(BinaryOp::Sub, x, mean)?;
+    let square = cx.binary(BinaryOp::Mul, centred, centred)?;
+    let variance = mean_of(cx, square, &axes)?;
+    let channels: Vec<Dim> = cx.shape(x).into_iter().skip(1).take(1).collect();
+    let (mean, variance) = (cx.reshape(mean, channels.clone())?, cx.reshape(variance, channels)?);
+    let statistics = [(cx.input(3)?, mean), (cx.input(4)?, variance)];
+    let parameter = |cx: &mut Context<'_, '_>, id: ValueId| {
+        let like = cx.dtype(x);
+        cx.cast(id, like)
+    };
+    let operands = [x, parameter(cx, scale)?, parameter(cx, bias)?, mean, variance];
+    let mut results = vec![cx.emit(Op::BatchNorm { epsilon: epsilon(cx)? }, &operands)?];
+    let momentum = f64::from(cx.node.attributes.float_or("momentum", 0.9)?);
+    for (running, batch) in statistics {
+        let running_type = cx.dtype(running);
+        let batch = cx.cast(batch, running_type)?;
+        let (old, new) = (cx.scalar(running_type, momentum)?, cx.scalar(running_type, 1.0 - momentum)?);
+        let (old, new) = (cx.binary(BinaryOp::Mul, running, old)?, cx.binary(BinaryOp::Mul, batch, new)?);
+        results.push(cx.binary(BinaryOp::Add, old, new)?);
+    }
+    Ok(results)
 }
 
 pub(crate) fn instance(cx: &mut Context<'_, '_>) -> Results {

@@ -6,8 +6,8 @@
 
 use super::window::{Auto, auto_pad, kernel, spatial, window};
 use crate::context::{Context, Results};
-use crate::error::{NodeError, invalid, unsupported};
-use brolga_compiler::ir::{Op, PoolKind, ReduceKind};
+use crate::error::{NodeError, invalid};
+use brolga_compiler::ir::{BinaryOp, Op, PoolKind, ReduceKind, UnaryOp, ValueId, Window};
 
 fn pool(cx: &mut Context<'_, '_>, kind: PoolKind) -> Results {
     let x = cx.input(0)?;
@@ -17,8 +17,54 @@ fn pool(cx: &mut Context<'_, '_>, kind: PoolKind) -> Results {
     let ceil =
         cx.node.attributes.flag("ceil_mode")? && auto_pad(cx)? != Auto::SameUpper && auto_pad(cx)? != Auto::SameLower;
     let column_major = cx.node.attributes.flag("storage_order")?;
-    let results = if kind == PoolKind::Max && cx.wants(1) { 2 } else { 1 };
-    cx.emit_many(Op::Pool { kind, window, ceil, column_major }, &[x], results)
+    if let (PoolKind::Lp { p }, false) = (kind, ceil) {
+        return lp_by_average(cx, x, p, window);
+    }
+    let op = Op::Pool { kind, window, ceil, column_major };
+    if kind != PoolKind::Max || !cx.wants(1) {
+        return cx.emit_many(op, &[x], 1);
+    }
+    let with_indices = cx.emit_many(op.clone(), &[x], 2)?;
+    // The values alone are what kernels compute.
+    let values = cx.emit(op, &[x])?;
+    Ok(std::iter::once(values).chain(with_indices.into_iter().skip(1)).collect())
+}
+
+/// The p-norm of each window as a root of the mean of powers times their number, padding counted.
+fn lp_by_average(cx: &mut Context<'_, '_>, x: ValueId, p: u32, window: Window) -> Results {
+    let count: usize = window.kernel.iter().product();
+    let dtype = cx.dtype(x);
+    let powers = power(cx, x, p)?;
+    let average = Op::Pool { kind: PoolKind::Average { count_pad: true }, window, ceil: false, column_major: false };
+    let mean = cx.emit(average, &[powers])?;
+    let count = cx.scalar(dtype, count as f64)?;
+    let sum = cx.binary(BinaryOp::Mul, mean, count)?;
+    Ok(vec![root(cx, sum, p)?])
+}
+
+/// |x| to the power of p.
+fn power(cx: &mut Context<'_, '_>, x: ValueId, p: u32) -> Result<ValueId, NodeError> {
+    if p == 2 {
+        return cx.binary(BinaryOp::Mul, x, x);
+    }
+    let magnitude = cx.unary(UnaryOp::Abs, x)?;
+    if p == 1 {
+        return Ok(magnitude);
+    }
+    let exponent = cx.scalar(cx.dtype(x), f64::from(p))?;
+    cx.binary(BinaryOp::Pow, magnitude, exponent)
+}
+
+/// The p-th root.
+fn root(cx: &mut Context<'_, '_>, x: ValueId, p: u32) -> Result<ValueId, NodeError> {
+    match p {
+        1 => Ok(x),
+        2 => cx.unary(UnaryOp::Sqrt, x),
+        _ => {
+            let exponent = cx.scalar(cx.dtype(x), 1.0 / f64::from(p))?;
+            cx.binary(BinaryOp::Pow, x, exponent)
+        }
+    }
 }
 
 pub(crate) fn max(cx: &mut Context<'_, '_>) -> Results {
@@ -57,7 +103,12 @@ pub(crate) fn global(cx: &mut Context<'_, '_>) -> Results {
         _ => match norm(cx)? {
             1 => ReduceKind::L1,
             2 => ReduceKind::L2,
-            p => return unsupported(format!("p of {p}; 1 and 2 are accepted")),
+            p => {
+                let powers = power(cx, x, p)?;
+                let axes = (2..cx.rank(x)).collect();
+                let sum = cx.emit(Op::Reduce { kind: ReduceKind::Sum, axes, keep: true }, &[powers])?;
+                return Ok(vec![root(cx, sum, p)?]);
+            }
         },
     };
     let axes = (2..cx.rank(x)).collect();

@@ -51,7 +51,7 @@ fn attempt(args: &Args, case: &Case, record: &mut Record) -> Result<(), Outcome>
         sets.iter().flat_map(|s| &s.inputs).filter_map(|(_, v)| v.dtype()).map(|d| d.name()).collect();
     record.types = types.into_iter().map(str::to_owned).collect();
     if args.evaluator {
-        let outcome = evaluate(case, false);
+        let outcome = evaluate(case);
         return if outcome.verdict == Verdict::Pass { Ok(()) } else { Err(outcome) };
     }
     let threads = (args.threads > 0).then_some(args.threads);

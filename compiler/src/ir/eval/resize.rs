@@ -29,7 +29,9 @@ fn coordinate(attrs: &ResizeAttrs, d: usize, input: usize, output: usize, at: us
         }
         Coordinates::AlignCorners => {
             if output > 1 {
-                x * (n - 1.0) / (m - 1.0)
+                // A scale that is given counts, not the extent that it is rounded to.
+                let length = if attrs.scales.is_some() { scale * n } else { m };
+                x * (n - 1.0) / (length - 1.0)
             } else {
                 0.0
             }
