@@ -16,7 +16,7 @@ fi
 # The profile of the tests: generated code is the same in any, and one profile is built instead of two.
 cargo build --locked -p brolga
 run='target/debug/brolga run {model} --inputs {inputs} --outputs {outputs} --threads {threads}'
-"$python" scripts/conformance_light.py --run "$run"
+"$python" scripts/conformance.py --brolga target/debug/brolga
 "$python" scripts/zoo_check.py --run "$run"
 BROLGA_LARGE_TESTS=1 cargo test --locked --workspace
 # Projects of their own that share the folder, and with it what they have in common.

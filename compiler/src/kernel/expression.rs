@@ -1,6 +1,6 @@
 //! The Graph IR's element-wise functions over tile operations; also the epilogue of every kernel that takes one.
 
-use super::{NoKernel, math};
+use super::{NoKernel, inverse, math};
 use crate::ir::{Arg, BinaryOp, Expression, Step, UnaryOp};
 use crate::tile::{Builder, Cmp, FloatUn, MaskId, MaskOp, Operand};
 
@@ -81,6 +81,15 @@ fn activation(k: &mut Builder, op: UnaryOp, x: Operand) -> Result<Operand, NoKer
         UnaryOp::Elu { alpha } => exponential_below(k, x, alpha, 1.0, 1.0),
         UnaryOp::Celu { alpha } => exponential_below(k, x, alpha, 1.0 / alpha, 1.0),
         UnaryOp::Selu { alpha, gamma } => exponential_below(k, x, alpha, 1.0, gamma),
+        UnaryOp::Tan => inverse::tan(k, x),
+        UnaryOp::Asin => inverse::asin(k, x),
+        UnaryOp::Acos => inverse::acos(k, x),
+        UnaryOp::Atan => inverse::atan(k, x),
+        UnaryOp::Sinh => inverse::sinh(k, x),
+        UnaryOp::Cosh => inverse::cosh(k, x),
+        UnaryOp::Asinh => inverse::asinh(k, x),
+        UnaryOp::Acosh => inverse::acosh(k, x),
+        UnaryOp::Atanh => inverse::atanh(k, x),
         UnaryOp::IsNaN | UnaryOp::Not => return Err(NoKernel(format!("{op:?} gives booleans, not floats"))),
         _ => return Err(NoKernel(format!("{op:?} is not built from tile operations"))),
     };

@@ -96,19 +96,24 @@ pub fn exp(k: &mut Builder, x: Operand) -> Operand {
     scale(k, p, n)
 }
 
+/// e^x - 1 for x up to 88.
+pub fn expm1(k: &mut Builder, x: Operand) -> Operand {
+    let (n, r) = reduce_exp(k, x);
+    let p = reduced_expm1(k, &r);
+    let (one, minus) = (k.float(1.0), k.float(-1.0));
+    let power = scale(k, one, n);
+    let less = k.add(power.clone(), minus);
+    k.mul_add(power, p, less)
+}
+
 /// tanh x.
 pub fn tanh(k: &mut Builder, x: Operand) -> Operand {
     let (low, high) = (k.float(-20.0), k.float(20.0));
     let x = k.add(x.clone(), x);
     let x = k.max(low, x);
     let x = k.min(high, x);
-    let (n, r) = reduce_exp(k, x);
-    let p = reduced_expm1(k, &r);
-    let (one, two) = (k.float(1.0), k.float(2.0));
-    let power = scale(k, one, n);
-    let minus = k.float(-1.0);
-    let less = k.add(power.clone(), minus);
-    let u = k.mul_add(power, p, less);
+    let u = expm1(k, x);
+    let two = k.float(2.0);
     let below = k.add(u.clone(), two);
     k.div(u, below)
 }
@@ -193,7 +198,7 @@ pub fn erf(k: &mut Builder, x: Operand) -> Operand {
 }
 
 /// The magnitude of a non-negative `a` with the sign of `b`.
-fn copy_sign(k: &mut Builder, a: Operand, b: Operand) -> Operand {
+pub(super) fn copy_sign(k: &mut Builder, a: Operand, b: Operand) -> Operand {
     let mask = k.int(i32::MIN);
     let b = k.vector(VectorOp::Bitcast(Lane::I32, b));
     let sign = k.vector(VectorOp::Int(IntBin::And, b, mask));

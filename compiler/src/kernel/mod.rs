@@ -10,6 +10,7 @@ pub mod elementwise;
 pub mod expression;
 pub mod gather;
 pub mod halo;
+pub mod inverse;
 #[cfg(test)]
 pub(crate) mod harness;
 pub mod lrn;

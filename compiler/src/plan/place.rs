@@ -5,8 +5,9 @@
 //! overwrite an operand which nobody reads afterwards.
 
 use super::arena::{Span, lower_bound};
-use crate::ir::{Dim, Graph, Ints, Layout, Node, NodeId, Op, Origin, ValueId};
+use crate::ir::{BinaryOp, Dim, Graph, Ints, Layout, Node, NodeId, Op, Origin, ValueId};
 use crate::kernel::View;
+use brolga_runtime::DType;
 use std::collections::{HashMap, HashSet};
 
 /// Memory that a buffer is in.
@@ -327,7 +328,12 @@ impl Placer<'_> {
         if elided.contains(&node.id) || self.parent.contains_key(&result) || self.shared.contains(&result) {
             return;
         }
+        // What the library computes reads and writes apart; f32 is what kernels do.
+        if self.graph.ty(result).dtype != DType::F32 {
+            return;
+        }
         let first = match node.op {
+            Op::Binary(BinaryOp::Mod | BinaryOp::Fmod) => return,
             Op::Unary(_) | Op::Binary(_) | Op::Elementwise(_) => 0,
             Op::Conv { .. } | Op::ConvTranspose { .. } | Op::MatMul { .. } => 2,
             _ => return,

@@ -44,7 +44,7 @@ pub struct Args {
     #[arg(long, value_name = "N", default_value_t = 0)]
     jobs: usize,
     /// Seconds after which a case counts as crashed
-    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
+    #[arg(long, value_name = "SECONDS", default_value_t = 120)]
     timeout: u64,
     /// Print every case as JSON
     #[arg(long)]

@@ -1,6 +1,6 @@
 //! Error of the elementary functions, in units in the last place of the result.
 
-use super::super::math;
+use super::super::{inverse, math};
 use crate::tile::{Access, Buffer, Builder, Evaluator, Kernel, Operand, Target};
 
 type Function = fn(&mut Builder, Operand) -> Operand;
@@ -90,6 +90,30 @@ fn elementary_functions_are_within_four_places() {
         let (error, at, count) = worst(name, function, exact, 4099);
         assert!(count > 1_000_000);
         assert!(error <= 4.0, "{name} is off by {error} places at {at:e}");
+    }
+}
+
+/// Functions, what they mean, and the largest error in places over a sample of all floats.
+fn inverse_functions() -> [(&'static str, Function, fn(f64) -> f64, f64); 8] {
+    [
+        ("asin", inverse::asin, f64::asin, 4.0),
+        ("acos", inverse::acos, f64::acos, 4.0),
+        ("atan", inverse::atan, f64::atan, 4.0),
+        ("asinh", inverse::asinh, f64::asinh, 8.0),
+        ("acosh", inverse::acosh, f64::acosh, 8.0),
+        ("atanh", inverse::atanh, f64::atanh, 8.0),
+        // The argument less ln 2 is rounded to 2^-18 near the largest.
+        ("sinh", inverse::sinh, f64::sinh, 64.0),
+        ("cosh", inverse::cosh, f64::cosh, 64.0),
+    ]
+}
+
+#[test]
+fn inverse_and_hyperbolic_functions_stay_within_their_bounds() {
+    for (name, function, exact, bound) in inverse_functions() {
+        let (error, at, count) = worst(name, function, exact, 4099);
+        assert!(count > 1_000_000);
+        assert!(error <= bound, "{name} is off by {error} places at {at:e}");
     }
 }
 
