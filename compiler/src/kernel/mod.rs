@@ -10,9 +10,9 @@ pub mod elementwise;
 pub mod expression;
 pub mod gather;
 pub mod halo;
-pub mod inverse;
 #[cfg(test)]
 pub(crate) mod harness;
+pub mod inverse;
 pub mod lrn;
 pub mod math;
 mod movement;
