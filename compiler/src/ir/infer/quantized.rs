@@ -83,13 +83,31 @@ fn check_rest(x: &Operands, bias: bool, to: DType, fused: &Expression, shape: &[
     one(to, shape.to_vec())
 }
 
+/// Refuses a zero point that is neither one number nor fits otherwise.
+fn check_point(x: &Operands, i: usize, fits: bool) -> Result<(), String> {
+    if fits || x.shape(i).iter().all(|d| d.known().is_none_or(|n| n == 1)) {
+        return Ok(());
+    }
+    Err(format!("zero point {} of {}", x.ty(i), x.ty(i - 2)))
+}
+
 pub(super) fn conv(x: &Operands, window: &Window, group: usize, bias: bool, to: DType, fused: &Expression) -> Rule {
     let shape = window::conv_shape(x, window, group, true)?;
+    check_point(x, 2, false)?;
+    check_point(x, 3, x.shape(3).len() == 1 && agree(&x.shape(3)[0], &x.shape(1)[0]).is_some())?;
     check_rest(x, bias, to, fused, &shape, 1)
 }
 
 pub(super) fn matmul(x: &Operands, trans_b: bool, bias: bool, to: DType, fused: &Expression) -> Rule {
     let shape = super::dense::product_shape(x, [false, trans_b])?;
+    for (i, across) in [(0, 1), (1, if trans_b { 1 } else { 2 })] {
+        // One per row of the left operand or column of the right one, as a vector or with the other extent 1.
+        let (of, point) = (x.shape(i), x.shape(i + 2));
+        let along = of.len().checked_sub(3 - across).map(|d| &of[d]);
+        let vector = point.len() == 1 && along.is_some_and(|n| agree(n, &point[0]).is_some());
+        let spread = point.len() == of.len() && of.len() >= across && point[of.len() - across] == Dim::Const(1);
+        check_point(x, i + 2, vector || spread)?;
+    }
     let axis = shape.len().checked_sub(1).filter(|_| x.shape(1).len() > 1);
     match axis {
         Some(axis) => check_rest(x, bias, to, fused, &shape, axis),
