@@ -195,9 +195,20 @@ impl<'a> Walk<'a> {
             // other worker computes until the next meeting.
             unsafe { std::slice::from_raw_parts(self.bases.address(tensor.region, 0).cast_const(), size(tensor)) }
         };
+        // An operand whose place the result takes is read now.
+        let replaced = |tensor: &TensorRegion| outputs.iter().any(|out| out.region == tensor.region);
+        let kept: Vec<Option<Vec<u64>>> =
+            inputs.iter().map(|tensor| replaced(tensor).then(|| words(read(tensor)))).collect();
         let inputs: Vec<TensorView<'_>> = inputs
             .iter()
-            .map(|tensor| TensorView { dtype: tensor.dtype, shape: &tensor.shape, bytes: read(tensor) })
+            .zip(&kept)
+            .map(|(tensor, kept)| {
+                let bytes = match kept {
+                    Some(words) => &bytemuck::cast_slice(words)[..size(tensor)],
+                    None => read(tensor),
+                };
+                TensorView { dtype: tensor.dtype, shape: &tensor.shape, bytes }
+            })
             .collect();
         let mut outputs: Vec<TensorViewMut<'_>> = outputs
             .iter()
@@ -213,6 +224,13 @@ impl<'a> Walk<'a> {
             Err(_) => Err("the library stopped unexpectedly; this is a fault of the runtime".into()),
         }
     }
+}
+
+/// A copy of bytes that is aligned for every element type.
+fn words(bytes: &[u8]) -> Vec<u64> {
+    let mut words = vec![0u64; bytes.len().div_ceil(8)];
+    bytemuck::cast_slice_mut(&mut words)[..bytes.len()].copy_from_slice(bytes);
+    words
 }
 
 /// Whether the workers meet before a call. A library call runs on one worker, so all meet on both sides of it; copies that follow

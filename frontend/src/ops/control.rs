@@ -70,8 +70,8 @@ pub(crate) fn branch(cx: &mut Context<'_, '_>) -> Results {
         let graph = import_body(cx, body(cx, chosen)?, &[])?;
         return Ok(cx.graph.splice(&graph, &captured));
     }
-    let then = import_body(cx, body(cx, "then_branch")?, &[])?;
-    let otherwise = import_body(cx, body(cx, "else_branch")?, &[])?;
+    let then = either(import_body(cx, body(cx, "then_branch")?, &[]))?;
+    let otherwise = either(import_body(cx, body(cx, "else_branch")?, &[]))?;
     let (a, b) = (outputs(&then), outputs(&otherwise));
     if a.len() != b.len() {
         return invalid(format!("one branch has {} results, the other {}", a.len(), b.len()));
@@ -80,6 +80,16 @@ pub(crate) fn branch(cx: &mut Context<'_, '_>) -> Results {
     let operands: Vec<ValueId> = std::iter::once(condition).chain(captured).collect();
     let count = results.len();
     cx.emit_many(Op::If { then: Body::new(then), otherwise: Body::new(otherwise), results }, &operands, count)
+}
+
+/// A branch that does not fit these operands may be one that is never taken: it can be left out once the condition is known.
+fn either(branch: Result<Graph, NodeError>) -> Result<Graph, NodeError> {
+    match branch {
+        Err(NodeError::Invalid(what)) => {
+            unsupported(format!("a branch that these operands do not fit, and whose condition is not known: {what}"))
+        }
+        other => other,
+    }
 }
 
 /// A type whose extents all mean something outside of the body: others become fresh.
