@@ -98,7 +98,7 @@ impl Executable {
                 Stage::Region { graph, inputs, outputs } => {
                     inputs.iter().for_each(|v| _ = made.last_use.insert(*v, position));
                     let symbols = graph.all_symbols();
-                    let region = Region { graph, inputs, outputs, symbols, programs: Mutex::default() };
+                    let region = Region { graph: *graph, inputs, outputs, symbols, programs: Mutex::default() };
                     if region.symbols.is_empty() {
                         let shapes = region.graph.inputs().iter().filter_map(|v| region.graph.ty(*v).dims());
                         made.program(&region, (shapes.collect(), vec![]), &Bindings::new())?;

@@ -26,7 +26,7 @@ fn is_dynamic(graph: &Graph, node: &Node) -> bool {
 #[derive(Debug)]
 pub(super) enum Stage {
     /// Static nodes: a graph of its own, the values of the whole graph that are its inputs, and those that are its outputs.
-    Region { graph: Graph, inputs: Vec<ValueId>, outputs: Vec<ValueId> },
+    Region { graph: Box<Graph>, inputs: Vec<ValueId>, outputs: Vec<ValueId> },
     /// A dynamic node.
     Node(NodeId),
 }
@@ -98,5 +98,5 @@ fn region(graph: &Graph, nodes: &[NodeId]) -> Stage {
             }
         }
     }
-    Stage::Region { graph: part, inputs, outputs }
+    Stage::Region { graph: Box::new(part), inputs, outputs }
 }
