@@ -1,8 +1,8 @@
-//! Models that can be imported only when their inputs are there: a rank that the file leaves open, or axes and sizes that
-//! are inputs where a graph needs constants. Each set of such values gives a model of its own; a bounded number is kept.
+//! Models that can be imported only when their inputs are there: a rank or an extent that decides the graph, or axes and sizes
+//! that are inputs where a graph needs constants. Each set of such values gives a model of its own; a bounded number is kept.
 
 use crate::{Error, Model, Options, Outputs, PortInfo};
-use brolga_compiler::ir::{Graph, Kind};
+use brolga_compiler::ir::{Graph, Kind, Type};
 use brolga_frontend::{ImportError, Interface};
 use brolga_proto::Loaded;
 use brolga_runtime::{DType, Program, Value};
@@ -28,7 +28,7 @@ impl Late {
     /// A model whose import failed, when values of its inputs may help; else the error.
     pub(crate) fn new(loaded: &Arc<Loaded>, options: &Options, error: ImportError) -> Result<Late, Error> {
         let interface = brolga_frontend::interface(loaded, &brolga_frontend::Options::default())?;
-        let helps = |ty: &brolga_compiler::ir::Type| ty.kind == Kind::Unranked || may_be_constant(ty);
+        let helps = |ty: &Type| ty.dims().is_none() || may_be_constant(ty);
         if !interface.inputs.iter().any(|(_, ty)| helps(ty)) {
             return Err(error.into());
         }
@@ -46,11 +46,8 @@ impl Late {
 
     /// Outputs as the file declares them.
     pub(crate) fn outputs(&self) -> Vec<PortInfo> {
-        let port = |(name, ty): &(String, brolga_compiler::ir::Type)| PortInfo {
-            name: name.clone(),
-            dtype: ty.dtype,
-            shape: ty.shape.clone(),
-        };
+        let port =
+            |(name, ty): &(String, Type)| PortInfo { name: name.clone(), dtype: ty.dtype, shape: ty.shape.clone() };
         self.interface.outputs.iter().map(port).collect()
     }
 
@@ -66,10 +63,11 @@ impl Late {
                     import.fixed.push((name.clone(), tensor.clone()));
                 }
                 _ => {
-                    key.push((shape.clone(), None));
-                    if ty.kind == Kind::Unranked && value.shape().is_some() {
-                        import.shapes.push((name.clone(), shape));
+                    // Values that are no tensors have no shape to give.
+                    if let (None, Some(shape)) = (ty.dims(), value.shape()) {
+                        import.shapes.push((name.clone(), shape.to_vec()));
                     }
+                    key.push((shape, None));
                     rest.push(value);
                 }
             }
@@ -101,7 +99,7 @@ impl Late {
 }
 
 /// Whether an input may be axes, sizes or the like: a small list of numbers or truth values.
-fn may_be_constant(ty: &brolga_compiler::ir::Type) -> bool {
+fn may_be_constant(ty: &Type) -> bool {
     let list = (ty.kind == Kind::Tensor && ty.rank() <= 1) || ty.kind == Kind::Unranked;
     list && matches!(ty.dtype, DType::I64 | DType::I32 | DType::F32 | DType::Bool)
 }

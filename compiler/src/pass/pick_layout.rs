@@ -339,7 +339,8 @@ impl<'a> Edges<'a> {
 
 /// How far a node's windows reach beyond operand 0.
 fn reach(graph: &Graph, node: &Node) -> Option<Halo> {
-    let (input, output) = (graph.ty(node.inputs[0]).dims()?, graph.ty(node.outputs[0]).dims()?);
+    let (first, result) = (node.inputs.first()?, node.outputs.first()?);
+    let (input, output) = (graph.ty(*first).dims()?, graph.ty(*result).dims()?);
     let along = |window: &Window, d: usize, transposed: bool| {
         let kernel = graph.ty(node.inputs[1]).dims().map_or(1, |k| k[2 + d]);
         let (i, o) = (input[2 + d], output[2 + d]);

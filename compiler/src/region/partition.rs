@@ -31,23 +31,61 @@ pub(super) enum Stage {
     Node(NodeId),
 }
 
+/// For each symbol that a run makes, the dynamic node whose results have it as an extent.
+fn makers(graph: &Graph, order: &[NodeId]) -> HashMap<String, NodeId> {
+    let mut makers = HashMap::new();
+    let mut known: BTreeSet<String> = graph.symbols().into_iter().collect();
+    for node in order.iter().map(|id| graph.node(*id)).filter(|node| is_dynamic(graph, node)) {
+        for symbol in node.outputs.iter().flat_map(|v| graph.ty(*v).symbols()) {
+            if known.insert(symbol.clone()) {
+                makers.insert(symbol, node.id);
+            }
+        }
+    }
+    makers
+}
+
+/// The level of each node. A static node runs in the region after the last dynamic node that it needs, be it for a value or for an
+/// extent; a dynamic node right after the region that has the last of what it needs.
+fn levels(graph: &Graph, order: &[NodeId]) -> HashMap<NodeId, usize> {
+    let makers = makers(graph, order);
+    let mut level: HashMap<NodeId, usize> = order.iter().map(|id| (*id, 0)).collect();
+    // An extent may come from a node that the order puts later.
+    for _ in 0..=order.len() {
+        let mut changed = false;
+        for id in order {
+            let node = graph.node(*id);
+            let here = is_dynamic(graph, node);
+            let value = |v: &ValueId| {
+                let from = graph.producer(*v)?;
+                Some(level.get(&from.id)? + usize::from(!here && is_dynamic(graph, from)))
+            };
+            let extent = |symbol: String| {
+                let from = makers.get(&symbol).filter(|from| *from != id)?;
+                Some(level.get(from)? + 1)
+            };
+            let values = node.inputs.iter().filter_map(value).max();
+            let extents = graph.node_symbols(node).into_iter().filter_map(extent).max();
+            let at = values.max(extents).unwrap_or(0);
+            changed |= level.insert(*id, at).is_some_and(|before| before != at);
+        }
+        if !changed {
+            break;
+        }
+    }
+    level
+}
+
 /// The stages of a graph, in the order in which they run.
 pub(super) fn partition(graph: &Graph) -> Vec<Stage> {
-    // A static node runs in the region after the last dynamic node that it needs; a dynamic node right after the region that
-    // has the last of what it needs.
-    let mut level: HashMap<NodeId, usize> = HashMap::new();
+    let order = graph.topological();
+    let level = levels(graph, &order);
     let mut regions: BTreeMap<usize, Vec<NodeId>> = BTreeMap::new();
     let mut dynamic: BTreeMap<usize, Vec<NodeId>> = BTreeMap::new();
-    for id in graph.topological() {
-        let node = graph.node(id);
-        let here = is_dynamic(graph, node);
-        let after = |v: &ValueId| {
-            let from = graph.producer(*v)?;
-            Some(level.get(&from.id)? + usize::from(!here && is_dynamic(graph, from)))
-        };
-        let at = node.inputs.iter().filter_map(after).max().unwrap_or(0);
-        level.insert(id, at);
-        if here { &mut dynamic } else { &mut regions }.entry(at).or_default().push(id);
+    for id in order {
+        let at = level.get(&id).copied().unwrap_or(0);
+        let list = if is_dynamic(graph, graph.node(id)) { &mut dynamic } else { &mut regions };
+        list.entry(at).or_default().push(id);
     }
     let levels: BTreeSet<usize> = regions.keys().chain(dynamic.keys()).copied().collect();
     let mut stages = Vec::new();

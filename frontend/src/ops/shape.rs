@@ -80,6 +80,11 @@ pub(crate) fn squeeze(cx: &mut Context<'_, '_>) -> Results {
     let shape = cx.shape(x);
     let axes = match axes_of(cx)? {
         Some(axes) => cx.axes(&axes, shape.len())?,
+        None if shape.iter().any(|d| d.known().is_none()) => {
+            return unsupported(
+                "which dimensions are 1 is known at run time only; axes, or known extents, are accepted",
+            );
+        }
         None => (0..shape.len()).filter(|a| shape[*a] == Dim::Const(1)).collect(),
     };
     if let Some(axis) = axes.iter().find(|a| shape[**a].known().is_some_and(|n| n != 1)) {

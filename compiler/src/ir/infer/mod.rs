@@ -20,7 +20,7 @@ pub use arity::arity;
 pub use content::weight_content;
 pub use window::{conv_pads, conv_transpose_pads};
 
-use super::{Bindings, Body, Dim, Graph, Ints, Kind, Layout, NodeId, Op, Origin, Type, Value, ValueId, Weight};
+use super::{Bindings, Body, Dim, Graph, Ints, Kind, Layout, Node, NodeId, Op, Origin, Type, Value, ValueId, Weight};
 use brolga_runtime::DType;
 
 /// Why a node has no type.
@@ -262,6 +262,14 @@ impl Graph {
         names
     }
 
+    /// Symbols that a node's attributes and the types of its results mention.
+    pub fn node_symbols(&self, node: &Node) -> Vec<String> {
+        let mut names = Vec::new();
+        op_symbols(&node.op, &mut names);
+        node.outputs.iter().for_each(|v| self.ty(*v).shape.iter().for_each(|d| d.symbols(&mut names)));
+        names
+    }
+
     fn reinfer(&mut self, id: NodeId, values: &Bindings) -> Result<(), InferError> {
         let node = self.node(id).clone();
         let mut op = bind_op(&node.op, values)?;
@@ -303,6 +311,7 @@ fn op_symbols(op: &Op, names: &mut Vec<String>) {
         | Op::ConstantOfShape { shape: ints, .. }
         | Op::TopK { k: ints, .. } => of(ints),
         Op::Resize(attrs) => of(&attrs.sizes),
+        Op::Deferred { op, .. } => op_symbols(op, names),
         _ => {}
     }
 }
