@@ -204,15 +204,14 @@ impl Placer<'_> {
             _ => return,
         };
         let mut start = 0i64;
-        for input in node.inputs.clone() {
+        let legal: Vec<bool> = node.inputs.iter().map(|input| self.may_join(node, *input)).collect();
+        let step = self.step.get(&node.id).copied().unwrap_or(0);
+        for (input, legal_here) in node.inputs.iter().copied().zip(&legal) {
             let own = self.graph.ty(input).dims().unwrap_or_default();
-            let legal = self.is_computed(input)
-                && !self.parent.contains_key(&input)
-                && !self.graph.is_output(input)
-                && self.graph.ty(input).layout == self.graph.ty(result).layout
-                && node.inputs.iter().filter(|v| **v == input).count() == 1
-                && !self.will_be_view(input);
-            if legal {
+            // A concatenation that still has something to copy writes all of its result, so that nothing may be read later
+            // through an operand that lies in it.
+            let ends = self.last_use.get(&input).is_none_or(|last| *last <= step);
+            if *legal_here && (ends || legal.iter().all(|l| *l)) {
                 let part = match &view {
                     View::Blocked { lanes, strides, halo, .. } => {
                         let dims = [own[0], own[1], own[2], own[3]];
@@ -224,6 +223,16 @@ impl Placer<'_> {
             }
             start += own[axis] as i64;
         }
+    }
+
+    /// Whether an operand may be made in its place in a concatenation.
+    fn may_join(&self, node: &Node, input: ValueId) -> bool {
+        self.is_computed(input)
+            && !self.parent.contains_key(&input)
+            && !self.graph.is_output(input)
+            && node.outputs.iter().all(|result| self.graph.ty(input).layout == self.graph.ty(*result).layout)
+            && node.inputs.iter().filter(|v| **v == input).count() == 1
+            && !self.will_be_view(input)
     }
 
     /// Whether a value's producer makes a view of its operand.
