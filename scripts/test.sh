@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Runs every test: the larger suites through the command, `cargo test` over the workspace, and the examples that are projects of
-# their own. Needs Rust, a C compiler and python3 (3.11 or newer, with venv); pinned Python packages, and what runs code for
-# aarch64, go to a cache folder once.
+# their own. Needs Rust, a C compiler and python3 (3.11 or newer, with venv). Pinned Python packages, trained models, and what
+# runs code for aarch64, go to a cache folder once.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -18,6 +18,7 @@ cargo build --locked -p brolga
 run='target/debug/brolga run {model} --inputs {inputs} --outputs {outputs} --threads {threads}'
 "$python" scripts/conformance.py --brolga target/debug/brolga
 "$python" scripts/zoo_check.py --run "$run"
+"$python" scripts/real_models.py --brolga target/debug/brolga
 BROLGA_LARGE_TESTS=1 cargo test --locked --workspace
 # Projects of their own that share the folder, and with it what they have in common.
 export CARGO_TARGET_DIR=target

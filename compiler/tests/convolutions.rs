@@ -161,6 +161,23 @@ fn convolutions_of_awkward_shapes() {
     assert!(ran >= cases.len());
 }
 
+/// Channels that a constant adds to those of a convolution, before another convolution.
+#[test]
+fn constant_channels_beside_computed_ones() {
+    let cases = [(32, 32, false), (32, 16, true), (32, 5, false), (7, 32, true)];
+    for (computed, constant, first) in cases {
+        let mut g = conv(&Case { oc: computed, ..BASE }, false);
+        let (x, added) = (g.outputs()[0].1, weight(&mut g, &[1, constant, 9, 11], 3));
+        let parts = if first { [added, x] } else { [x, added] };
+        let all = g.add_node(Op::Concat { axis: 1 }, &parts, 1, "all").expect("typed")[0];
+        let w = weight(&mut g, &[24, computed + constant, 3, 3], 4);
+        let op = Op::Conv { window: window(&BASE), group: 1, bias: false, epilogue: Expression::default() };
+        let y = g.add_node(op, &[all, w], 1, "after").expect("typed")[0];
+        g.add_output("z", y);
+        check(&format!("{computed} and {constant} channels"), g);
+    }
+}
+
 #[test]
 fn transposed_convolutions() {
     let cases = [

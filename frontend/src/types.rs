@@ -150,7 +150,10 @@ fn tensor_type(name: &str, tensor: &type_proto::Tensor) -> Result<Type, ImportEr
         dims.push(match &dim.value {
             // Some exporters write -1 for a dimension they do not know.
             None | Some(DimValue::DimValue(-1)) => Dim::symbol(format!("{name}_{axis}")),
-            Some(DimValue::DimParam(symbol)) if symbol.is_empty() => Dim::symbol(format!("{name}_{axis}")),
+            // Others write the same sign, such as "?", for every one of them.
+            Some(DimValue::DimParam(symbol)) if !symbol.contains(char::is_alphanumeric) => {
+                Dim::symbol(format!("{name}_{axis}"))
+            }
             Some(DimValue::DimParam(symbol)) => Dim::symbol(symbol.clone()),
             Some(DimValue::DimValue(n)) if *n < 0 => {
                 return Err(ImportError::Invalid(format!("input {name:?} has a dimension of {n}")));

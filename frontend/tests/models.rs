@@ -41,6 +41,16 @@ fn names_of_dimensions_become_symbols() {
 }
 
 #[test]
+fn signs_that_name_no_dimension_stand_for_different_ones() {
+    let input = port("x", 1, &["??", "3", "??", "-1"]);
+    let graph = imported(model(13, chain(&[("Relu", "x", "y")]), vec![input], &["y"])).unwrap();
+    assert_eq!(graph.symbols(), ["x_0", "x_2", "x_3"]);
+    let picture = f32s(&[1, 3, 2, 1], &[-1.0, 0.0, 1.0, 2.0, -2.0, 3.0]);
+    let out = evaluate(&graph, std::slice::from_ref(&picture)).unwrap();
+    assert_close("relu", &out[0], &f32s(&[1, 3, 2, 1], &[0.0, 0.0, 1.0, 2.0, 0.0, 3.0]));
+}
+
+#[test]
 fn constants_arrive_through_nodes_and_splats_take_no_bytes() {
     let shape = initializer("shape", &i64s(&[2], &[1 << 20, 1 << 10]));
     let nodes = vec![

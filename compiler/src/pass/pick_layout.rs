@@ -124,7 +124,9 @@ impl Choice<'_> {
         let lanes = self.lanes as usize;
         let whole = |v: &ValueId| self.graph.ty(*v).dims().is_some_and(|d| d[1].is_multiple_of(lanes));
         let Some((_, all_but_last)) = node.inputs.split_last() else { return false };
-        node.inputs.iter().any(|v| self.is_blocked(*v)) && all_but_last.iter().all(whole)
+        // Constants keep their layout, and the parts of a concatenation share one.
+        let computed = node.inputs.iter().all(|v| self.graph.weight(*v).is_none());
+        computed && node.inputs.iter().any(|v| self.is_blocked(*v)) && all_but_last.iter().all(whole)
     }
     fn aligned_slice(&self, node: &Node) -> bool {
         crate::plan::place::slice_start(self.graph, node).is_some_and(|s| s.is_multiple_of(self.lanes as usize))
