@@ -29,7 +29,11 @@ impl Late {
     pub(crate) fn new(loaded: &Arc<Loaded>, options: &Options, error: ImportError) -> Result<Late, Error> {
         let interface = brolga_frontend::interface(loaded, &brolga_frontend::Options::default())?;
         let helps = |ty: &Type| ty.dims().is_none() || may_be_constant(ty);
-        if !interface.inputs.iter().any(|(_, ty)| helps(ty)) {
+        let known = match &error {
+            ImportError::Unsupported(report) => report.unsupported.iter().all(|node| node.known),
+            _ => false,
+        };
+        if !known || !interface.inputs.iter().any(|(_, ty)| helps(ty)) {
             return Err(error.into());
         }
         Ok(Late { loaded: loaded.clone(), options: options.clone(), interface, kept: Mutex::default() })

@@ -14,5 +14,5 @@ fn examples_parse_and_print_as_they_stand() {
         assert_eq!(graph.to_text(), text);
         count += 1;
     }
-    assert_eq!(count, 5);
+    assert_eq!(count, 6);
 }

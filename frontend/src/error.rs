@@ -17,6 +17,8 @@ pub struct UnsupportedNode {
     pub opset: i64,
     /// What is not supported, and what would be.
     pub reason: String,
+    /// Whether the operator is supported, though not as the node uses it.
+    pub known: bool,
 }
 
 impl fmt::Display for UnsupportedNode {

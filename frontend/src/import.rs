@@ -256,7 +256,9 @@ impl<'a, 'm> Importer<'a, 'm> {
                 vec![]
             }
             Err(NodeError::Unsupported(reason)) => {
+                let known = find(node.op, node.domain, opset).is_ok_and(|entry| entry.is_some());
                 self.report.unsupported.push(UnsupportedNode {
+                    known,
                     name: node.name.clone(),
                     op: node.op.into(),
                     domain: node.domain.into(),

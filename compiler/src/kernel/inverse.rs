@@ -136,9 +136,10 @@ pub fn asinh(k: &mut Builder, x: Operand) -> Operand {
 pub fn acosh(k: &mut Builder, x: Operand) -> Operand {
     let (minus, two) = (k.float(-1.0), k.float(2.0));
     let t = k.add(x.clone(), minus);
-    let square = k.add(t.clone(), two);
-    let square = k.mul(square, t.clone());
-    let root = k.unary(FloatUn::Sqrt, square);
+    let above = k.add(t.clone(), two);
+    // A root each, so that below one the first is a NaN.
+    let (above, root) = (k.unary(FloatUn::Sqrt, above), k.unary(FloatUn::Sqrt, t.clone()));
+    let root = k.mul(above, root);
     let y = k.add(t, root);
     let y = log1p(k, y);
     or_large(k, x, y)
