@@ -27,7 +27,7 @@ pub(crate) struct Late {
 impl Late {
     /// A model whose import failed, when values of its inputs may help; else the error.
     pub(crate) fn new(loaded: &Arc<Loaded>, options: &Options, error: ImportError) -> Result<Late, Error> {
-        let interface = brolga_frontend::interface(loaded, &brolga_frontend::Options::default())?;
+        let interface = brolga_frontend::interface(loaded, &options.import())?;
         let helps = |ty: &Type| ty.dims().is_none() || may_be_constant(ty);
         let known = match &error {
             ImportError::Unsupported(report) => report.unsupported.iter().all(|node| node.known),
@@ -50,15 +50,14 @@ impl Late {
 
     /// Outputs as the file declares them.
     pub(crate) fn outputs(&self) -> Vec<PortInfo> {
-        let port =
-            |(name, ty): &(String, Type)| PortInfo { name: name.clone(), dtype: ty.dtype, shape: ty.shape.clone() };
+        let port = |(name, ty): &(String, Type)| PortInfo::new(name, ty);
         self.interface.outputs.iter().map(port).collect()
     }
 
     /// The model for these inputs, and those of them that it still takes.
     fn model(&self, inputs: Vec<Value>) -> Result<(Arc<Model>, Vec<Value>), Error> {
         let (mut key, mut rest): (Key, Vec<Value>) = (Vec::new(), Vec::new());
-        let mut import = brolga_frontend::Options::default();
+        let mut import = self.options.import();
         for ((name, ty), value) in self.interface.inputs.iter().zip(inputs) {
             let shape = value.shape().unwrap_or_default().to_vec();
             match &value {

@@ -4,7 +4,7 @@ use crate::error::of_class;
 use crate::late::Late;
 use crate::{Error, ErrorKind, Options};
 use brolga_compiler::compile::{CompileOptions, Compiled, compile};
-use brolga_compiler::ir::{Bindings, Dim, Graph, Kind};
+use brolga_compiler::ir::{Bindings, Dim, Graph, Kind, Type};
 use brolga_compiler::pass::{self, PassRecord};
 use brolga_compiler::region::{Executable, Settings, is_static};
 use brolga_proto::Loaded;
@@ -23,8 +23,15 @@ pub struct PortInfo {
     pub name: String,
     /// Element type.
     pub dtype: DType,
-    /// Extents.
-    pub shape: Vec<Dim>,
+    /// Extents; none when only a run can tell how many there are, and for values that are no tensors.
+    pub shape: Option<Vec<Dim>>,
+}
+
+impl PortInfo {
+    pub(crate) fn new(name: &str, ty: &Type) -> PortInfo {
+        let shape = (ty.kind == Kind::Tensor).then(|| ty.shape.clone());
+        PortInfo { name: name.to_owned(), dtype: ty.dtype, shape }
+    }
 }
 
 /// Time from file to runnable, by part.
@@ -88,7 +95,9 @@ impl Model {
 
     fn build(loaded: &Arc<Loaded>, options: Options, start: Instant) -> Result<Model, Error> {
         let model = Model::prepare(loaded, options, start)?;
-        if model.is_static() && model.imported.symbols().is_empty() {
+        if let Some(regions) = &model.regions {
+            regions.compile_known()?;
+        } else if model.is_static() && model.imported.symbols().is_empty() {
             model.program(&Bindings::new())?;
         }
         model.timing().total = start.elapsed();
@@ -96,16 +105,20 @@ impl Model {
     }
 
     fn prepare(loaded: &Arc<Loaded>, options: Options, start: Instant) -> Result<Model, Error> {
-        let imported = match brolga_frontend::import(loaded, &brolga_frontend::Options::default()) {
-            Ok(imported) => imported,
+        if !options.dims.is_empty() {
+            let interface = brolga_frontend::interface(loaded, &brolga_frontend::Options::default())?;
+            let symbols: Vec<String> = interface.inputs.iter().flat_map(|(_, ty)| ty.symbols()).collect();
+            check_dims(&symbols, &options.dims)?;
+        }
+        match brolga_frontend::import(loaded, &options.import()) {
+            Ok(imported) => Model::optimise(imported, options, start),
             Err(error) if of_class(error.class()) == ErrorKind::Unsupported => {
                 let late = Late::new(loaded, &options, error)?;
                 let model = Model::optimise(late.inputs(), options, start)?;
-                return Ok(Model { late: Some(late), ..model });
+                Ok(Model { late: Some(late), ..model })
             }
-            Err(error) => return Err(error.into()),
-        };
-        Model::optimise(imported, options, start)
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// Imports with these options of the frontend, and optimises.
@@ -119,8 +132,6 @@ impl Model {
             Some(level) => level,
             None => return Err(Error::Machine("no code can be made for this machine's CPU".into())),
         };
-        let imported =
-            if options.dims.is_empty() { imported } else { imported.bind(&check_dims(&imported, &options.dims)?)? };
         let parse = start.elapsed();
         let start = Instant::now();
         let outcome = pass::optimize(imported.clone(), &options.passes)?;
@@ -151,7 +162,7 @@ impl Model {
     pub fn inputs(&self) -> Vec<PortInfo> {
         let port = |id| {
             let value = self.imported.value(id);
-            PortInfo { name: value.name.clone(), dtype: value.ty.dtype, shape: value.ty.shape.clone() }
+            PortInfo::new(&value.name, &value.ty)
         };
         self.imported.inputs().iter().map(|v| port(*v)).collect()
     }
@@ -161,10 +172,7 @@ impl Model {
         if let Some(late) = &self.late {
             return late.outputs();
         }
-        let port = |(name, id): &(String, _)| {
-            let ty = self.imported.ty(*id);
-            PortInfo { name: name.clone(), dtype: ty.dtype, shape: ty.shape.clone() }
-        };
+        let port = |(name, id): &(String, _)| PortInfo::new(name, self.imported.ty(*id));
         self.imported.outputs().iter().map(port).collect()
     }
 
@@ -224,7 +232,8 @@ impl Model {
         if dims.is_empty() {
             return Ok(compile(&self.optimized, &options)?);
         }
-        let bound = self.imported.bind(&check_dims(&self.imported, dims)?)?;
+        check_dims(&self.imported.symbols(), dims)?;
+        let bound = self.imported.bind(dims)?;
         let bound = pass::optimize(bound, &self.options.passes)?.graph;
         Ok(compile(&bound, &options)?)
     }
@@ -399,8 +408,7 @@ fn dynamic_nodes(graph: &Graph) -> String {
 }
 
 /// Refuses values for symbols that the model does not have, and values below 0.
-fn check_dims(graph: &Graph, dims: &Bindings) -> Result<Bindings, Error> {
-    let symbols = graph.symbols();
+fn check_dims(symbols: &[String], dims: &Bindings) -> Result<(), Error> {
     for (name, value) in dims {
         if !symbols.contains(name) {
             let known = if symbols.is_empty() { "none".to_owned() } else { symbols.join(", ") };
@@ -410,7 +418,7 @@ fn check_dims(graph: &Graph, dims: &Bindings) -> Result<Bindings, Error> {
             return Err(Error::Usage(format!("dimension `{name}` cannot be {value}")));
         }
     }
-    Ok(dims.clone())
+    Ok(())
 }
 
 /// Results of a run, in order and by name.

@@ -21,6 +21,10 @@ pub struct Options {
 }
 
 impl Options {
+    /// What the frontend is to know.
+    pub(crate) fn import(&self) -> brolga_frontend::Options {
+        brolga_frontend::Options { dims: self.dims.clone(), ..brolga_frontend::Options::default() }
+    }
     /// Number of threads in force.
     pub fn thread_count(&self) -> usize {
         self.threads.unwrap_or_else(|| brolga_runtime::default_threads().get()).max(1)

@@ -178,6 +178,22 @@ fn constant_channels_beside_computed_ones() {
     }
 }
 
+/// A concatenation that has to copy one of its operands, beside another that is made in its place and read again later.
+#[test]
+fn an_operand_listed_twice_beside_one_that_is_read_again() {
+    let mut g = conv(&Case { oc: 32, ..BASE }, false);
+    let a = g.outputs()[0].1;
+    let b = g.add_node(Op::Unary(UnaryOp::Neg), &[a], 1, "b").expect("typed")[0];
+    let all = g.add_node(Op::Concat { axis: 1 }, &[a, b, a], 1, "all").expect("typed")[0];
+    let w = weight(&mut g, &[16, 96, 3, 3], 4);
+    let op = Op::Conv { window: window(&BASE), group: 1, bias: false, epilogue: Expression::default() };
+    let y = g.add_node(op, &[all, w], 1, "after").expect("typed")[0];
+    let again = g.add_node(Op::DepthToSpace { block: 2, crd: false }, &[b], 1, "again").expect("typed")[0];
+    g.add_output("z", y);
+    g.add_output("again", again);
+    check("an operand listed twice", g);
+}
+
 #[test]
 fn transposed_convolutions() {
     let cases = [

@@ -7,7 +7,7 @@ use crate::kinds;
 use crate::registry::{find, newest, versions};
 use crate::sort::sorted;
 use crate::types::{fits, input_type, texts, weight};
-use brolga_compiler::ir::{Graph, Op, Type, ValueId, Weight};
+use brolga_compiler::ir::{Bindings, Graph, Op, Type, ValueId, Weight};
 use brolga_proto::tensor_shape_proto::dimension;
 use brolga_proto::{GraphProto, Loaded, TensorProto, ValueInfoProto, type_proto};
 use brolga_runtime::{DType, Tensor};
@@ -24,11 +24,19 @@ pub struct Options {
     pub fixed: Vec<(String, Tensor)>,
     /// Shapes of inputs, in place of what the model says.
     pub shapes: Vec<(String, Vec<usize>)>,
+    /// Values of symbolic dimensions.
+    pub dims: Bindings,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Options { max_nodes: 1_000_000, max_name: 64 << 10, fixed: Vec::new(), shapes: Vec::new() }
+        Options {
+            max_nodes: 1_000_000,
+            max_name: 64 << 10,
+            fixed: Vec::new(),
+            shapes: Vec::new(),
+            dims: Bindings::new(),
+        }
     }
 }
 
@@ -98,10 +106,14 @@ fn dimension_names(source: &GraphProto) -> impl Iterator<Item = &str> {
 
 fn port_type(port: &ValueInfoProto, options: &Options) -> Result<Type, ImportError> {
     let ty = input_type(port)?;
-    match options.shapes.iter().find(|(name, _)| *name == port.name) {
-        Some((_, shape)) => Ok(Type::known(ty.dtype, shape)),
-        None => Ok(ty),
+    let ty = match options.shapes.iter().find(|(name, _)| *name == port.name) {
+        Some((_, shape)) => Type::known(ty.dtype, shape),
+        None => ty.bind(&options.dims),
+    };
+    if fits(&ty) {
+        return Ok(ty);
     }
+    Err(ImportError::Budget(format!("input {:?} would be {ty}, more than memory can address", port.name)))
 }
 
 /// What a model takes and gives, by name, as its file declares it.

@@ -273,3 +273,11 @@ fn flops_count_multiply_adds_twice() {
     // 3 filters, 2 positions, 2 channels, 3 taps.
     assert_eq!(flops(&imported(model).unwrap()), Some(2 * 3 * 2 * 2 * 3));
 }
+
+#[test]
+fn pads_beyond_all_numbers_are_refused() {
+    let attributes = vec![ints("kernel_shape", &[1]), ints("pads", &[0, i64::MIN])];
+    let model =
+        model(13, vec![node("MaxPool", &["x"], &["y"], attributes)], vec![port("x", 1, &["1", "1", "4"])], &["y"]);
+    assert_eq!(imported(model).unwrap_err().class(), Class::Model);
+}

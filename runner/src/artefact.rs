@@ -131,7 +131,7 @@ impl Runnable for Compiled {
         let info = |(index, port): (usize, &brolga_runtime::Port)| PortInfo {
             name: port.name.clone(),
             dtype: port.dtype,
-            dims: (0..port.shape.len()).map(|axis| dim(index, axis)).collect(),
+            dims: Some((0..port.shape.len()).map(|axis| dim(index, axis)).collect()),
         };
         first.inputs.iter().enumerate().map(info).collect()
     }

@@ -42,13 +42,20 @@ pub struct PortInfo {
     pub name: String,
     /// Element type.
     pub dtype: DType,
-    /// Dimensions.
-    pub dims: Vec<Dim>,
+    /// Dimensions; none where any shape is taken.
+    pub dims: Option<Vec<Dim>>,
+}
+
+impl PortInfo {
+    fn known_dims(&self) -> &[Dim] {
+        self.dims.as_deref().unwrap_or_default()
+    }
 }
 
 impl fmt::Display for PortInfo {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let dims: Vec<String> = self.dims.iter().map(Dim::to_string).collect();
+        let Some(dims) = &self.dims else { return write!(f, "{} ({}, any shape)", self.name, self.dtype) };
+        let dims: Vec<String> = dims.iter().map(Dim::to_string).collect();
         write!(f, "{} ({}[{}])", self.name, self.dtype, dims.join(", "))
     }
 }
@@ -237,8 +244,11 @@ fn fits(port: &PortInfo, tensor: &Tensor) -> bool {
         Dim::Known(known) => known == extent,
         Dim::Symbol(_) => true,
     };
-    let rank = port.dims.len() == tensor.shape().len();
-    port.dtype == tensor.dtype() && rank && port.dims.iter().zip(tensor.shape()).all(same)
+    let shape = port
+        .dims
+        .as_ref()
+        .is_none_or(|dims| dims.len() == tensor.shape().len() && dims.iter().zip(tensor.shape()).all(same));
+    port.dtype == tensor.dtype() && shape
 }
 
 /// What the inputs are made from.
@@ -253,7 +263,7 @@ impl<'a> Inputs<'a> {
     /// Symbols take their values from the arrays that are given.
     fn bind_symbols(&mut self) -> Result<(), Failure> {
         for (index, tensor) in &self.given {
-            for (dim, extent) in self.ports[*index].dims.iter().zip(tensor.shape()) {
+            for (dim, extent) in self.ports[*index].known_dims().iter().zip(tensor.shape()) {
                 let Dim::Symbol(name) = dim else { continue };
                 let bound = *self.symbols.entry(name.clone()).or_insert(*extent);
                 if bound != *extent {
@@ -267,8 +277,9 @@ impl<'a> Inputs<'a> {
     /// The shape of an input that no array gives: a leading symbol without a value is 1.
     fn shape(&mut self, index: usize, notices: &mut dyn Write) -> Result<Vec<usize>, Failure> {
         let port = &self.ports[index];
-        let mut shape = Vec::with_capacity(port.dims.len());
-        for (axis, dim) in port.dims.iter().enumerate() {
+        let Some(dims) = &port.dims else { return Err(Failure::usage(format!("input {port} must be given"))) };
+        let mut shape = Vec::with_capacity(dims.len());
+        for (axis, dim) in dims.iter().enumerate() {
             shape.push(match dim {
                 Dim::Known(extent) => *extent,
                 Dim::Symbol(name) => match self.symbols.get(name) {
@@ -301,7 +312,7 @@ impl<'a> Inputs<'a> {
         let is_picture = |index: &usize| {
             let port = &self.ports[*index];
             let extents: Vec<usize> =
-                port.dims.iter().map(|dim| if let Dim::Known(extent) = dim { *extent } else { 2 }).collect();
+                port.known_dims().iter().map(|dim| if let Dim::Known(extent) = dim { *extent } else { 2 }).collect();
             matches!(port.dtype, DType::F32 | DType::F16 | DType::U8) && Pixels::of_shape(&extents).is_some()
         };
         let free = (0..self.ports.len()).filter(|index| !self.given.contains_key(index)).find(is_picture);

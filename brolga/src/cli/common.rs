@@ -101,9 +101,9 @@ pub fn default_bindings(model: &Model) -> Result<Bindings, Failure> {
     let mut values = Bindings::new();
     let inputs = model.inputs();
     for input in &inputs {
-        if let Some(Dim::Expr(_)) = input.shape.first() {
+        if let Some(first @ Dim::Expr(_)) = input.shape.as_ref().and_then(|shape| shape.first()) {
             let mut names = Vec::new();
-            input.shape[0].symbols(&mut names);
+            first.symbols(&mut names);
             if let [name] = &names[..]
                 && values.insert(name.clone(), 1).is_none()
             {
@@ -126,7 +126,7 @@ pub fn runner_ports(model: &Model) -> Vec<PortInfo> {
     let port = |port: brolga::PortInfo| PortInfo {
         name: port.name,
         dtype: port.dtype,
-        dims: port.shape.iter().map(dim).collect(),
+        dims: port.shape.map(|shape| shape.iter().map(dim).collect()),
     };
     model.inputs().into_iter().map(port).collect()
 }

@@ -81,7 +81,7 @@ struct Walk<'a> {
 }
 
 impl Executable {
-    /// Cuts an optimised graph. Regions whose extents are known are compiled here.
+    /// Cuts an optimised graph; compiles nothing.
     pub fn new(graph: Graph, settings: &Settings) -> Result<Executable, ExecuteError> {
         let graph = Arc::new(graph);
         let mut made = Executable {
@@ -99,10 +99,6 @@ impl Executable {
                     inputs.iter().for_each(|v| _ = made.last_use.insert(*v, position));
                     let symbols = graph.all_symbols();
                     let region = Region { graph: *graph, inputs, outputs, symbols, programs: Mutex::default() };
-                    if region.symbols.is_empty() {
-                        let shapes = region.graph.inputs().iter().filter_map(|v| region.graph.ty(*v).dims());
-                        made.program(&region, (shapes.collect(), vec![]), &Bindings::new())?;
-                    }
                     Step::Region(region)
                 }
                 Stage::Node(id) => {
@@ -123,6 +119,19 @@ impl Executable {
             made.keep_weight(*id)?;
         }
         Ok(made)
+    }
+
+    /// Compiles the regions whose extents are known, those of bodies too.
+    pub fn compile_known(&self) -> Result<(), ExecuteError> {
+        for step in &self.steps {
+            if let Step::Region(region) = step
+                && region.symbols.is_empty()
+            {
+                let shapes = region.graph.inputs().iter().filter_map(|v| region.graph.ty(*v).dims());
+                self.program(region, (shapes.collect(), vec![]), &Bindings::new())?;
+            }
+        }
+        self.bodies.values().try_for_each(Executable::compile_known)
     }
 
     fn keep_weight(&mut self, id: ValueId) -> Result<(), ExecuteError> {

@@ -1,3 +1,5 @@
+//! Judging outputs, and reading cases from folders.
+
 use super::judge::judge;
 use super::*;
 use brolga_runtime::{Strings, Tensor, Value};

@@ -78,7 +78,7 @@ pub(super) fn window(cx: &Context<'_, '_>, x: ValueId, kernel: Vec<usize>) -> Re
     let auto = auto_pad(cx)?;
     if auto == Auto::Explicit {
         if let Some(pads) = attributes.ints("pads")? {
-            if pads.len() != 2 * n || pads.iter().any(|p| p.abs() > MAX_EXTENT) {
+            if pads.len() != 2 * n || pads.iter().any(|p| !(-MAX_EXTENT..=MAX_EXTENT).contains(p)) {
                 return invalid(format!("pads is {pads:?}; {} numbers of moderate size are expected", 2 * n));
             }
             window.pad_begin = pads.iter().take(n).copied().collect();

@@ -22,7 +22,7 @@ impl Runnable for Sums {
 }
 
 fn port(name: &str, dims: &[Dim]) -> PortInfo {
-    PortInfo { name: name.into(), dtype: DType::F32, dims: dims.to_vec() }
+    PortInfo { name: name.into(), dtype: DType::F32, dims: Some(dims.to_vec()) }
 }
 
 fn known(extents: &[usize]) -> Vec<Dim> {

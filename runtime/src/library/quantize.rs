@@ -88,19 +88,35 @@ fn zeros_of(zero: Option<&TensorView>, scale: &TensorView) -> Result<Vec<f64>, L
     Ok(zeros)
 }
 
+/// Operands as numbers, and which scale each element has.
+struct Scaled {
+    values: Vec<f64>,
+    scales: Vec<f64>,
+    zeros: Vec<f64>,
+    which: Scales,
+}
+
+impl Scaled {
+    fn new((axis, block): (usize, usize), inputs: &[TensorView], result: &[usize]) -> Result<Scaled, LibraryError> {
+        let [x, scale, rest @ ..] = inputs else {
+            return Err(LibraryError::Operands { accepted: "a tensor and a scale" });
+        };
+        expect(x.shape == result, "operand and result of one shape")?;
+        let which = Scales::new(x.shape, scale.shape, axis, block)?;
+        Ok(Scaled { values: reals(x)?, scales: reals(scale)?, zeros: zeros_of(rest.first(), scale)?, which })
+    }
+}
+
 /// `[x, scale, (zero)]`: x / scale in the type `precision`, rounded to even, plus the zero point, saturated to the result's
 /// type. Floats of 8 bits do not saturate where `saturate` is not set.
 pub fn quantize(
-    (axis, block): (usize, usize),
+    place: (usize, usize),
     precision: DType,
     saturate: bool,
     inputs: &[TensorView],
     out: &mut TensorViewMut,
 ) -> Result<(), LibraryError> {
-    let [x, scale, rest @ ..] = inputs else { return Err(LibraryError::Operands { accepted: "a tensor and a scale" }) };
-    expect(x.shape == out.shape, "operand and result of one shape")?;
-    let (values, scales, zeros) = (reals(x)?, reals(scale)?, zeros_of(rest.first(), scale)?);
-    let which = Scales::new(x.shape, scale.shape, axis, block)?;
+    let Scaled { values, scales, zeros, which } = Scaled::new(place, inputs, out.shape)?;
     let mut wide = vec![0.0; values.len()];
     let range = integer_range(out.dtype);
     which.each(|i, s| {
@@ -110,23 +126,16 @@ pub fn quantize(
             None => quotient + zeros[s],
         };
     });
-    let wide = Tensor::from_slice(x.shape, &wide)?;
+    let wide = Tensor::from_slice(out.shape, &wide)?;
     cast_narrow(saturate, PowerRounding::Up, &wide.view(), out)
 }
 
 /// `[x, scale, (zero)]`: (x - zero) * scale.
-pub fn dequantize(
-    (axis, block): (usize, usize),
-    inputs: &[TensorView],
-    out: &mut TensorViewMut,
-) -> Result<(), LibraryError> {
-    let [x, scale, rest @ ..] = inputs else { return Err(LibraryError::Operands { accepted: "a tensor and a scale" }) };
-    expect(x.shape == out.shape, "operand and result of one shape")?;
-    let (values, scales, zeros) = (reals(x)?, reals(scale)?, zeros_of(rest.first(), scale)?);
-    let which = Scales::new(x.shape, scale.shape, axis, block)?;
+pub fn dequantize(place: (usize, usize), inputs: &[TensorView], out: &mut TensorViewMut) -> Result<(), LibraryError> {
+    let Scaled { values, scales, zeros, which } = Scaled::new(place, inputs, out.shape)?;
     let mut wide = vec![0.0; values.len()];
     which.each(|i, s| wide[i] = f64::from((values[i] - zeros[s]) as f32) * scales[s]);
-    let wide = Tensor::from_slice(x.shape, &wide)?;
+    let wide = Tensor::from_slice(out.shape, &wide)?;
     cast_narrow(true, PowerRounding::Up, &wide.view(), out)
 }
 

@@ -26,6 +26,8 @@ pub(super) fn agree(a: &Dim, b: &Dim) -> Option<Dim> {
 fn broadcast_dim(a: &Dim, b: &Dim) -> Option<Dim> {
     match (a, b) {
         (Dim::Const(1), x) | (x, Dim::Const(1)) => Some(x.clone()),
+        // Either may turn out to be 1.
+        (Dim::Expr(_), Dim::Expr(_)) => Some(a.larger(b)),
         _ => agree(a, b),
     }
 }

@@ -292,58 +292,48 @@ impl Graph {
     }
 }
 
-/// Symbols that the attributes of an operation mention, appended to `names`.
-fn op_symbols(op: &Op, names: &mut Vec<String>) {
-    let mut of = |ints: &Ints| {
-        if let Ints::Known(list) = ints {
-            list.iter().for_each(|d| d.symbols(names));
-        }
-    };
+/// The integer lists among the attributes of an operation.
+fn lists_of(op: &mut Op) -> Vec<&mut Ints> {
     match op {
-        Op::Slice { starts, ends, .. } => {
-            of(starts);
-            of(ends);
-        }
+        Op::Slice { starts, ends, .. } => vec![starts, ends],
         Op::Pad { pads: ints, .. }
         | Op::Reshape { shape: ints, .. }
         | Op::Expand { shape: ints }
         | Op::Tile { repeats: ints }
         | Op::ConstantOfShape { shape: ints, .. }
-        | Op::TopK { k: ints, .. } => of(ints),
-        Op::Resize(attrs) => of(&attrs.sizes),
-        Op::Deferred { op, .. } => op_symbols(op, names),
-        _ => {}
+        | Op::TopK { k: ints, .. } => vec![ints],
+        Op::Resize(attrs) => vec![&mut attrs.sizes],
+        Op::Deferred { op, .. } => lists_of(op),
+        _ => vec![],
     }
+}
+
+/// Symbols that the attributes of an operation and its bodies mention, appended to `names`.
+fn op_symbols(op: &Op, names: &mut Vec<String>) {
+    for ints in lists_of(&mut op.clone()) {
+        if let Ints::Known(list) = ints {
+            list.iter().for_each(|d| d.symbols(names));
+        }
+    }
+    op.bodies().into_iter().for_each(|body| names.extend(body.all_symbols()));
 }
 
 /// The same operation with the symbols of its attributes replaced.
 pub(super) fn bind_op(op: &Op, values: &Bindings) -> Result<Op, InferError> {
     let mut op = op.clone();
-    let bind = |ints: &mut Ints| {
-        if let Ints::Known(list) = ints {
-            list.iter_mut().for_each(|d| *d = d.bind(values));
-        }
-    };
+    if let Op::Deferred { op: inner, .. } = &mut op {
+        **inner = bind_op(inner, values)?;
+    }
     if let Some(results) = op.stored_results_mut() {
         results.iter_mut().for_each(|ty| *ty = ty.bind(values));
     }
     for body in op.bodies_mut() {
         *body = Body::new(body.bind(values)?);
     }
-    match &mut op {
-        Op::Deferred { op: inner, .. } => **inner = bind_op(inner, values)?,
-        Op::Slice { starts, ends, .. } => {
-            bind(starts);
-            bind(ends);
+    for ints in lists_of(&mut op) {
+        if let Ints::Known(list) = ints {
+            list.iter_mut().for_each(|d| *d = d.bind(values));
         }
-        Op::Pad { pads: ints, .. }
-        | Op::Reshape { shape: ints, .. }
-        | Op::Expand { shape: ints }
-        | Op::Tile { repeats: ints }
-        | Op::ConstantOfShape { shape: ints, .. }
-        | Op::TopK { k: ints, .. } => bind(ints),
-        Op::Resize(attrs) => bind(&mut attrs.sizes),
-        _ => {}
     }
     Ok(op)
 }

@@ -168,3 +168,14 @@ fn content_follows_rows_and_transposes_of_matrices() {
     assert_eq!(graph.value(reversed).content.as_deref(), Some(&dims(&[5, 6, 3, 4, 1, 2])[..]));
     assert_eq!(graph.value(turned).content.as_deref(), Some(&dims(&[5, 3, 1, 6, 4, 2])[..]));
 }
+
+#[test]
+fn symbols_that_meet_may_be_one() {
+    let mut graph = Graph::new("t");
+    let extents = [vec![Dim::symbol("a"), Dim::symbol("n")], vec![Dim::symbol("b"), Dim::symbol("n")]];
+    let ids = extents.map(|shape| graph.add_input("x", Type::new(DType::F32, shape)));
+    let sum = graph.add_node(Op::Binary(BinaryOp::Add), &ids, 1, "sum").unwrap()[0];
+    assert_eq!(graph.ty(sum).to_string(), "f32[max(a, b), n]");
+    let values = [("a", 1), ("b", 5), ("n", 3)].map(|(name, value)| (name.to_owned(), value));
+    assert_eq!(graph.bind(&values.into()).unwrap().ty(sum).to_string(), "f32[5, 3]");
+}

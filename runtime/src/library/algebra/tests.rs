@@ -1,3 +1,5 @@
+//! Determinants and running products, worked out by hand.
+
 use super::super::function::Attribute;
 use super::*;
 

@@ -1,3 +1,5 @@
+//! Pictures of a few pixels in each format, and files that are no pictures.
+
 use super::super::function::Attribute;
 use super::*;
 

@@ -1,3 +1,5 @@
+//! Moments, ranges and seeds of random tensors.
+
 use super::super::function::Attribute;
 use super::*;
 use crate::Tensor;

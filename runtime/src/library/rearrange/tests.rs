@@ -1,3 +1,5 @@
+//! Elements moved to other places, on small cases worked out by hand.
+
 use super::super::function::Attribute;
 use super::*;
 use crate::{DType, Operand};

@@ -1,3 +1,5 @@
+//! Regions of interest and suppression, on small cases worked out by hand.
+
 use super::super::function::{Attribute, Function};
 use super::*;
 use crate::{Tensor, Value};

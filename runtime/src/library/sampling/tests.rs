@@ -1,3 +1,5 @@
+//! Grids, unpooling and deformed taps, on small cases worked out by hand.
+
 use super::super::LibraryError;
 use super::super::function::{Attribute, Function};
 use crate::{Operand, Tensor, Value};

@@ -1,3 +1,5 @@
+//! Chosen elements and their positions, on small cases worked out by hand.
+
 use super::super::function::Attribute;
 use super::*;
 
