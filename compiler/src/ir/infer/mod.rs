@@ -2,8 +2,8 @@
 //! for small integer tensors the elements themselves (shape arithmetic).
 //!
 //! One file per family of operations. Two symbolic extents that must agree but cannot be shown equal are taken to agree: a
-//! number is preferred to an expression, else the first is taken. [`Graph::bind`] repeats inference with numbers, and then
-//! every rule is exact.
+//! number is preferred to an expression, else the first is taken; broadcast against each other they give the larger one.
+//! [`Graph::bind`] repeats inference with numbers, and then every rule is exact.
 
 mod arity;
 mod content;
