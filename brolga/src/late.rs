@@ -3,6 +3,7 @@
 
 use crate::{Error, Model, Options, Outputs, PortInfo};
 use brolga_compiler::ir::{Graph, Kind, Type};
+use brolga_compiler::region::Profile;
 use brolga_frontend::{ImportError, Interface};
 use brolga_proto::Loaded;
 use brolga_runtime::{DType, Program, Value};
@@ -55,7 +56,7 @@ impl Late {
     }
 
     /// The model for these inputs, and those of them that it still takes.
-    fn model(&self, inputs: Vec<Value>) -> Result<(Arc<Model>, Vec<Value>), Error> {
+    pub(crate) fn model(&self, inputs: Vec<Value>) -> Result<(Arc<Model>, Vec<Value>), Error> {
         let (mut key, mut rest): (Key, Vec<Value>) = (Vec::new(), Vec::new());
         let mut import = self.options.import();
         for ((name, ty), value) in self.interface.inputs.iter().zip(inputs) {
@@ -90,14 +91,19 @@ impl Late {
 
     /// As [`Model::programs`].
     pub(crate) fn programs(&self, see: &mut dyn FnMut(&Program)) -> bool {
+        self.models().iter().fold(false, |library, model| library | model.programs(see))
+    }
+
+    /// The models that are kept now.
+    pub(crate) fn models(&self) -> Vec<Arc<Model>> {
         let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.iter().fold(false, |library, (_, model)| library | model.programs(see))
+        kept.iter().map(|(_, model)| model.clone()).collect()
     }
 
     /// Runs the model for these inputs.
-    pub(crate) fn run(&self, inputs: Vec<Value>) -> Result<Outputs, Error> {
+    pub(crate) fn run(&self, inputs: Vec<Value>, profile: Option<&Profile>) -> Result<Outputs, Error> {
         let (model, rest) = self.model(inputs)?;
-        model.run_values(rest)
+        model.run_parts(rest, profile)
     }
 }
 

@@ -6,7 +6,7 @@ use crate::{Error, ErrorKind, Options};
 use brolga_compiler::compile::{CompileOptions, Compiled, compile};
 use brolga_compiler::ir::{Bindings, Dim, Graph, Kind, Type};
 use brolga_compiler::pass::{self, PassRecord};
-use brolga_compiler::region::{Executable, Settings, is_static};
+use brolga_compiler::region::{Executable, Profile, Settings, is_static};
 use brolga_proto::Loaded;
 use brolga_runtime::{DType, Instance, Level, Pool, Program, RunOptions, Tensor, Value};
 use std::path::Path;
@@ -47,6 +47,19 @@ pub struct LoadTiming {
     pub pack: Duration,
     /// All of it.
     pub total: Duration,
+}
+
+impl LoadTiming {
+    /// The same and the parts of another; what `total` is does not change.
+    fn with(self, part: &LoadTiming) -> LoadTiming {
+        LoadTiming {
+            parse: self.parse + part.parse,
+            passes: self.passes + part.passes,
+            codegen: self.codegen + part.codegen,
+            pack: self.pack + part.pack,
+            total: self.total,
+        }
+    }
 }
 
 /// A model that can be run, from any number of threads at once.
@@ -196,9 +209,16 @@ impl Model {
     pub fn level(&self) -> Level {
         self.level
     }
-    /// Time from file to runnable so far.
+    /// Time from file to runnable so far, of programs made by runs too.
     pub fn load_timing(&self) -> LoadTiming {
-        *self.timing()
+        let mut timing = *self.timing();
+        if let Some(regions) = &self.regions {
+            let spent = regions.timing();
+            timing.passes += spent.lower;
+            timing.codegen += spent.codegen;
+            timing.pack += spent.pack;
+        }
+        self.late.iter().flat_map(Late::models).fold(timing, |sum, model| sum.with(&model.load_timing()))
     }
 
     /// Whether all of it is one program once the symbolic dimensions have values. Otherwise it runs region by region, and
@@ -336,23 +356,35 @@ impl Model {
 
     /// Runs the model on values of any kind by position.
     pub fn run_values(&self, inputs: Vec<Value>) -> Result<Outputs, Error> {
+        self.run_parts(inputs, None)
+    }
+
+    /// The same, and where its time went.
+    pub fn run_profiled(&self, inputs: Vec<Value>, profile: &Profile) -> Result<Outputs, Error> {
+        self.run_parts(inputs, Some(profile))
+    }
+
+    pub(crate) fn run_parts(&self, inputs: Vec<Value>, profile: Option<&Profile>) -> Result<Outputs, Error> {
         self.check_count(inputs.len())?;
         if let Some(late) = &self.late {
             for (id, value) in self.imported.inputs().iter().zip(&inputs) {
                 check_value(self.imported.value(*id), value)?;
             }
-            return late.run(inputs);
+            return late.run(inputs, profile);
         }
         let Some(regions) = &self.regions else {
             let tensors: Option<Vec<Tensor>> = inputs.into_iter().map(Value::into_tensor).collect();
             let tensors = tensors.ok_or_else(|| Error::Usage("the model takes tensors of numbers".into()))?;
-            return self.run_tensors(&tensors);
+            return self.run_program(&tensors, profile);
         };
         for (id, value) in self.imported.inputs().iter().zip(&inputs) {
             check_value(self.imported.value(*id), value)?;
         }
         let shared: Vec<Arc<Value>> = inputs.into_iter().map(Arc::new).collect();
-        let results = regions.run(&shared)?;
+        let results = match profile {
+            Some(profile) => regions.run_profiled(&shared, profile)?,
+            None => regions.run(&shared)?,
+        };
         let values = results.into_iter().map(|v| Arc::try_unwrap(v).unwrap_or_else(|v| (*v).clone())).collect();
         Ok(Outputs { names: self.output_names(), values })
     }
@@ -367,9 +399,18 @@ impl Model {
         if !self.is_static() {
             return self.run_values(inputs.iter().cloned().map(Value::Tensor).collect());
         }
+        self.run_program(inputs, None)
+    }
+
+    fn run_program(&self, inputs: &[Tensor], profile: Option<&Profile>) -> Result<Outputs, Error> {
         let shapes: Vec<&[usize]> = inputs.iter().map(Tensor::shape).collect();
         let instance = self.program(&self.bindings(&shapes)?)?;
-        let tensors = instance.run_tensors(inputs, RunOptions::default())?;
+        let mut timings = Vec::new();
+        let wanted = profile.map(|_| &mut timings);
+        let tensors = instance.run_tensors(inputs, RunOptions { timings: wanted, ..RunOptions::default() })?;
+        if let Some(profile) = profile {
+            profile.add_program(&instance, &timings);
+        }
         Ok(Outputs { names: self.output_names(), values: tensors.into_iter().map(Value::Tensor).collect() })
     }
 }

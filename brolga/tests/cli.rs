@@ -102,6 +102,39 @@ fn bench_prints_every_key() {
 }
 
 #[test]
+fn bench_measures_what_runs_region_by_region() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let (sized, axes, inputs) = (path("sized.onnx"), path("axes.onnx"), path("in.npz"));
+    std::fs::write(&sized, sized_by_data()).unwrap();
+    std::fs::write(&axes, axes_as_input()).unwrap();
+    let x = brolga::Tensor::from_slice(&[4, 6], &[0f32, 1., -2., 3.].repeat(6)).unwrap();
+    let axis = brolga::Tensor::from_slice(&[1], &[1i64]).unwrap();
+    brolga_runner::write_npz(Path::new(&inputs), &[("x".into(), x), ("axes".into(), axis)]).unwrap();
+    // The model, its programs, and kernels of the table.
+    let cases: [(&str, &[&str], u64, &[&str]); 2] =
+        [(&sized, &[], 1, &["library non_zero", "library, "]), (&axes, &["--inputs", &inputs], 1, &[])];
+    for (model, args, programs, library) in cases {
+        let args = [&["bench", model, "--json", "--seconds", "0.01", "--layers"], args].concat();
+        let out = text(args.iter().copied());
+        let report: serde_json::Value = serde_json::from_str(&out).unwrap();
+        for key in ["load_ms", "passes_ms", "first_ms", "min_ms", "median_ms", "p99_ms", "steps", "code_bytes"] {
+            assert!(report[key].as_f64().unwrap() > 0.0, "{key}: {out}");
+        }
+        assert_eq!(report["programs"], programs, "{out}");
+        let steps = report["layers"]["steps"].as_array().unwrap();
+        let kernels: Vec<&str> = steps.iter().map(|step| step["kernel"].as_str().unwrap()).collect();
+        let (outside, inside): (Vec<&str>, Vec<&str>) = kernels.iter().partition(|k| k.starts_with("library"));
+        assert_eq!(inside.len() as u64, report["steps"].as_u64().unwrap(), "{out}");
+        for name in library {
+            assert!(outside.iter().any(|kernel| kernel.starts_with(name)), "{name}: {kernels:?}");
+        }
+        assert_eq!(outside.len(), library.len(), "{kernels:?}");
+        assert!(text(args.iter().copied().filter(|arg| *arg != "--json")).contains("median"));
+    }
+}
+
+#[test]
 fn dumps_repeat_byte_for_byte() {
     let dumps: [&[&str]; 9] = [
         &[],
@@ -233,38 +266,73 @@ fn an_unknown_operator_ends_with_4_and_is_named() {
     assert_eq!(facts["op_counts"]["Rulu"], 1);
 }
 
-/// A model that adds e to the power of a constant tensor of this many rows and columns to its input.
-fn exploding(extent: i64) -> Vec<u8> {
+/// A model of these inputs (name, element type, shape), nodes (operator, inputs, output) and constants, whose output is `y`.
+fn small_model(
+    inputs: &[(&str, i32, &[i64])],
+    nodes: &[(&str, &[&str], &str)],
+    constants: &[(&str, &[i64])],
+) -> Vec<u8> {
     use brolga_proto::*;
     use prost::Message;
     use tensor_shape_proto::{Dimension, dimension::Value};
-    let one = Dimension { value: Some(Value::DimValue(1)), ..Default::default() };
-    let tensor = type_proto::Tensor { elem_type: 1, shape: Some(TensorShapeProto { dim: vec![one] }) };
-    let ty = TypeProto { value: Some(type_proto::Value::TensorType(tensor)), ..Default::default() };
-    let node = |op: &str, inputs: &[&str], output: &str| NodeProto {
-        op_type: op.into(),
+    let dim = |extent: &i64| Dimension { value: Some(Value::DimValue(*extent)), ..Default::default() };
+    let input = |(name, elem_type, shape): &(&str, i32, &[i64])| {
+        let shape = TensorShapeProto { dim: shape.iter().map(dim).collect() };
+        let tensor = type_proto::Tensor { elem_type: *elem_type, shape: Some(shape) };
+        let ty = TypeProto { value: Some(type_proto::Value::TensorType(tensor)), ..Default::default() };
+        ValueInfoProto { name: (*name).into(), r#type: Some(ty) }
+    };
+    let node = |(op, inputs, output): &(&str, &[&str], &str)| NodeProto {
+        op_type: (*op).into(),
+        name: format!("{op} of {output}"),
         input: inputs.iter().map(|name| (*name).into()).collect(),
-        output: vec![output.into()],
+        output: vec![(*output).into()],
         ..Default::default()
     };
-    let raw_data: Vec<u8> = [extent; 2].iter().flat_map(|extent| extent.to_le_bytes()).collect();
-    let shape =
-        TensorProto { name: "s".into(), data_type: 7, dims: vec![2], raw_data: raw_data.into(), ..Default::default() };
+    let constant = |(name, values): &(&str, &[i64])| {
+        let raw_data: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+        let dims = vec![values.len() as i64];
+        TensorProto { name: (*name).into(), data_type: 7, dims, raw_data: raw_data.into(), ..Default::default() }
+    };
     let graph = GraphProto {
-        name: "exploding".into(),
-        node: vec![
-            node("ConstantOfShape", &["s"], "c"),
-            node("Exp", &["c"], "e"),
-            node("Add", &["x", "e"], "sum"),
-            node("ReduceMax", &["sum"], "y"),
-        ],
-        input: vec![ValueInfoProto { name: "x".into(), r#type: Some(ty) }],
+        name: "small".into(),
+        node: nodes.iter().map(node).collect(),
+        input: inputs.iter().map(input).collect(),
         output: vec![ValueInfoProto { name: "y".into(), r#type: None }],
-        initializer: vec![shape],
+        initializer: constants.iter().map(constant).collect(),
         ..Default::default()
     };
     let opset_import = vec![OperatorSetIdProto { domain: String::new(), version: 17 }];
     ModelProto { ir_version: 8, opset_import, graph: Some(graph), ..Default::default() }.encode_to_vec()
+}
+
+/// A model that adds e to the power of a constant tensor of this many rows and columns to its input.
+fn exploding(extent: i64) -> Vec<u8> {
+    let nodes: [(&str, &[&str], &str); 4] = [
+        ("ConstantOfShape", &["s"], "c"),
+        ("Exp", &["c"], "e"),
+        ("Add", &["x", "e"], "sum"),
+        ("ReduceMax", &["sum"], "y"),
+    ];
+    small_model(&[("x", 1, &[1])], &nodes, &[("s", &[extent; 2])])
+}
+
+/// A model whose output has as many elements as e to the power of its input has above 1: the roots of those.
+fn sized_by_data() -> Vec<u8> {
+    let nodes: [(&str, &[&str], &str); 6] = [
+        ("Exp", &["x"], "e"),
+        ("Floor", &["e"], "f"),
+        ("NonZero", &["f"], "at"),
+        ("Transpose", &["at"], "places"),
+        ("GatherND", &["e", "places"], "found"),
+        ("Sqrt", &["found"], "y"),
+    ];
+    small_model(&[("x", 1, &[4, 6])], &nodes, &[])
+}
+
+/// A model that sums over the axes which are its second input.
+fn axes_as_input() -> Vec<u8> {
+    small_model(&[("x", 1, &[4, 6]), ("axes", 7, &[1])], &[("ReduceSum", &["x", "axes"], "y")], &[])
 }
 
 #[test]

@@ -2,13 +2,15 @@
 
 use super::common::{self, Done, ModelArgs, Progress, Stop};
 use super::layers::{self, Layers};
-use brolga::{Model, Tensor};
+use brolga::{Model, Tensor, Value};
+use brolga_compiler::region::{Part, Profile};
 use brolga_runner::{ExitCode, Failure, PortInfo, RunArgs, Runnable};
 use brolga_runtime::{Instance, RunOptions, TensorView, TensorViewMut};
 use serde::Serialize;
 use std::cell::RefCell;
 use std::io::Write;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// Fewest timed runs, however long they take.
@@ -23,7 +25,11 @@ const MIN_RUNS: usize = 5;
   brolga bench model.onnx --dim batch=8 --seconds 5
 
 load_ms is the time from the file to a program that runs, first_ms that of the first run, and min, median and p99 are over
-the runs after it. --layers times every step and measures the machine's peak of multiply-adds in the same run.")]
+the runs after it. --layers times every step and measures the machine's peak of multiply-adds in the same run.
+
+A model whose sizes only a run can tell runs region by region (`brolga check` says so). Its first run makes the programs of the
+regions whose sizes it meets; steps, weights and code are then sums over its programs, the arena is the largest one, and
+--layers also shows what the library computes between them.")]
 pub struct Args {
     #[command(flatten)]
     model: ModelArgs,
@@ -59,14 +65,38 @@ struct Report {
     runs: usize,
     threads: usize,
     cpu: &'static str,
+    #[serde(flatten)]
+    size: Size,
+    peak_rss_bytes: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    layers: Option<Layers>,
+}
+
+/// How large the programs are that a model has now: of a model that runs region by region there are several.
+#[derive(Default, Serialize)]
+struct Size {
+    programs: usize,
     steps: usize,
     arena_bytes: u64,
     arena_lower_bound_bytes: u64,
     weights_bytes: u64,
     code_bytes: u64,
-    peak_rss_bytes: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    layers: Option<Layers>,
+}
+
+impl Size {
+    fn of(model: &Model) -> Size {
+        let mut size = Size::default();
+        model.programs(&mut |program| {
+            size.programs += 1;
+            size.steps += program.steps.len();
+            size.weights_bytes += program.weights.bytes().len() as u64;
+            size.code_bytes += program.code_bytes;
+            // They run one after the other.
+            size.arena_bytes = size.arena_bytes.max(program.memory.arena_bytes);
+            size.arena_lower_bound_bytes = size.arena_lower_bound_bytes.max(program.memory.lower_bound_bytes);
+        });
+        size
+    }
 }
 
 pub fn execute(args: Args, out: &mut dyn Write) -> Done {
@@ -76,17 +106,18 @@ pub fn execute(args: Args, out: &mut dyn Write) -> Done {
     let model = common::load(&args.model, options)?;
     let load = start.elapsed();
     let tensors = gather(&model, args.inputs.clone())?;
-    let shapes: Vec<&[usize]> = tensors.iter().map(Tensor::shape).collect();
-    let bindings = model.bindings(&shapes)?;
     let start = Instant::now();
-    let instance = model.program(&bindings)?;
+    let mut subject = Subject::new(&model, &tensors)?;
     let load = load + start.elapsed();
-    let mut runs = Runs::new(&instance, &tensors)?;
-    let first = runs.time(RunOptions::default())?;
-    let times = steady(&args, &mut runs)?;
+    let timing = model.load_timing();
+    let first = subject.time()?;
+    let times = steady(&args, &mut subject)?;
     let peak_rss_bytes = peak_rss();
-    let layers = if args.layers { Some(layers::measure(&instance, &mut runs, threads, args.seconds)?) } else { None };
-    let (program, timing) = (instance.program(), model.load_timing());
+    let workers = subject.workers(threads);
+    let layers = match args.layers {
+        true => Some(layers::measure(&mut subject, model.level(), workers, args.seconds)?),
+        false => None,
+    };
     let at = |share: f64| times[((times.len() as f64 * share).ceil() as usize).clamp(1, times.len()) - 1];
     let report = Report {
         load_ms: ms(load),
@@ -100,12 +131,8 @@ pub fn execute(args: Args, out: &mut dyn Write) -> Done {
         p99_ms: ms(at(0.99)),
         runs: times.len(),
         threads,
-        cpu: program.level.name(),
-        steps: program.steps.len(),
-        arena_bytes: program.memory.arena_bytes,
-        arena_lower_bound_bytes: program.memory.lower_bound_bytes,
-        weights_bytes: program.weights.bytes().len() as u64,
-        code_bytes: program.code_bytes,
+        cpu: model.level().name(),
+        size: Size::of(&model),
         peak_rss_bytes,
         layers,
     };
@@ -125,11 +152,11 @@ pub fn ms(time: Duration) -> f64 {
 }
 
 /// Times of runs for the asked time, shortest first; at least [`MIN_RUNS`].
-fn steady(args: &Args, runs: &mut Runs<'_>) -> Result<Vec<Duration>, Stop> {
+fn steady(args: &Args, subject: &mut Subject<'_>) -> Result<Vec<Duration>, Stop> {
     let progress = Progress::start(format!("running {}", args.model.name()));
     let (mut times, start) = (Vec::new(), Instant::now());
     while times.len() < MIN_RUNS || start.elapsed().as_secs_f64() < args.seconds {
-        times.push(runs.time(RunOptions::default())?);
+        times.push(subject.time()?);
         progress.say(format!("running {}: {}", args.model.name(), times.len()));
     }
     times.sort();
@@ -163,25 +190,65 @@ pub fn gather(model: &Model, inputs: Option<PathBuf>) -> Result<Vec<Tensor>, Fai
     Ok(gather.tensors.into_inner())
 }
 
-/// A program with its inputs and room for its outputs.
-pub struct Runs<'a> {
-    instance: &'a Instance,
-    inputs: Vec<TensorView<'a>>,
-    outputs: Vec<Tensor>,
+/// What is run again and again: a program with its inputs and room for its outputs, or a model that runs region by region.
+pub enum Subject<'a> {
+    Program { instance: Arc<Instance>, inputs: Vec<TensorView<'a>>, outputs: Vec<Tensor> },
+    Regions { model: &'a Model, inputs: &'a [Tensor] },
 }
 
-impl<'a> Runs<'a> {
-    fn new(instance: &'a Instance, inputs: &'a [Tensor]) -> Result<Runs<'a>, Stop> {
+impl<'a> Subject<'a> {
+    fn new(model: &'a Model, inputs: &'a [Tensor]) -> Result<Self, Stop> {
+        if !model.is_static() {
+            return Ok(Subject::Regions { model, inputs });
+        }
+        let shapes: Vec<&[usize]> = inputs.iter().map(Tensor::shape).collect();
+        let instance = model.program(&model.bindings(&shapes)?)?;
         let outputs = instance.new_outputs().map_err(brolga::Error::from)?;
-        Ok(Runs { instance, inputs: inputs.iter().map(Tensor::view).collect(), outputs })
+        Ok(Subject::Program { instance, inputs: inputs.iter().map(Tensor::view).collect(), outputs })
+    }
+
+    /// Threads that a run uses, of so many.
+    fn workers(&self, threads: usize) -> usize {
+        match self {
+            Subject::Program { instance, .. } => instance.workers().min(threads),
+            Subject::Regions { .. } => threads,
+        }
     }
 
     /// Time of one run.
-    pub fn time(&mut self, options: RunOptions<'_>) -> Result<Duration, Stop> {
-        let mut outputs: Vec<TensorViewMut<'_>> = self.outputs.iter_mut().map(Tensor::view_mut).collect();
-        let start = Instant::now();
-        self.instance.run(&self.inputs, &mut outputs, options).map_err(brolga::Error::from)?;
-        Ok(start.elapsed())
+    fn time(&mut self) -> Result<Duration, Stop> {
+        match self {
+            Subject::Program { instance, inputs, outputs } => {
+                let mut outputs: Vec<TensorViewMut<'_>> = outputs.iter_mut().map(Tensor::view_mut).collect();
+                let start = Instant::now();
+                instance.run(inputs, &mut outputs, RunOptions::default()).map_err(brolga::Error::from)?;
+                Ok(start.elapsed())
+            }
+            Subject::Regions { model, inputs } => {
+                let values = inputs.iter().cloned().map(Value::Tensor).collect();
+                let start = Instant::now();
+                model.run_values(values)?;
+                Ok(start.elapsed())
+            }
+        }
+    }
+
+    /// Where the time of one run goes.
+    pub fn profile(&mut self) -> Result<Vec<Part>, Stop> {
+        let profile = Profile::default();
+        match self {
+            Subject::Program { instance, inputs, outputs } => {
+                let mut outputs: Vec<TensorViewMut<'_>> = outputs.iter_mut().map(Tensor::view_mut).collect();
+                let mut timings = Vec::new();
+                let options = RunOptions { timings: Some(&mut timings), ..RunOptions::default() };
+                instance.run(inputs, &mut outputs, options).map_err(brolga::Error::from)?;
+                profile.add_program(instance, &timings);
+            }
+            Subject::Regions { model, inputs } => {
+                model.run_profiled(inputs.iter().cloned().map(Value::Tensor).collect(), &profile)?;
+            }
+        }
+        Ok(profile.into_parts())
     }
 }
 
@@ -190,6 +257,23 @@ fn peak_rss() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
     line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()?.checked_mul(1024)
+}
+
+impl Size {
+    fn show(&self, out: &mut dyn Write) -> std::io::Result<()> {
+        match self.programs {
+            1 => writeln!(out, "steps   {:9}", self.steps)?,
+            programs => writeln!(out, "steps   {:9}     (in {programs} programs)", self.steps)?,
+        }
+        let (arena, least) = (mb(self.arena_bytes), mb(self.arena_lower_bound_bytes));
+        writeln!(out, "arena   {arena:9.3} MB  (lower bound {least:.3})")?;
+        writeln!(out, "weights {:9.3} MB", mb(self.weights_bytes))?;
+        writeln!(out, "code    {:9.3} MB", mb(self.code_bytes))
+    }
+}
+
+fn mb(bytes: u64) -> f64 {
+    bytes as f64 / 1e6
 }
 
 impl Report {
@@ -204,16 +288,7 @@ impl Report {
             "median  {:9.3} ms  (min {:.3}, p99 {:.3}, {} runs)",
             self.median_ms, self.min_ms, self.p99_ms, self.runs
         )?;
-        writeln!(out, "steps   {:9}", self.steps)?;
-        let mb = |bytes: u64| bytes as f64 / 1e6;
-        writeln!(
-            out,
-            "arena   {:9.3} MB  (lower bound {:.3})",
-            mb(self.arena_bytes),
-            mb(self.arena_lower_bound_bytes)
-        )?;
-        writeln!(out, "weights {:9.3} MB", mb(self.weights_bytes))?;
-        writeln!(out, "code    {:9.3} MB", mb(self.code_bytes))?;
+        self.size.show(out)?;
         if let Some(rss) = self.peak_rss_bytes {
             writeln!(out, "memory  {:9.3} MB at its peak", mb(rss))?;
         }

@@ -67,6 +67,13 @@ pub struct Timing {
     pub pack: Duration,
 }
 
+impl std::ops::Add for Timing {
+    type Output = Timing;
+    fn add(self, other: Timing) -> Timing {
+        Timing { lower: self.lower + other.lower, codegen: self.codegen + other.codegen, pack: self.pack + other.pack }
+    }
+}
+
 /// A compiled graph that is not linked yet.
 pub struct Compiled {
     /// Inputs.

@@ -1,7 +1,8 @@
 //! Runs a cut graph: regions as compiled programs, dynamic nodes through the library, bodies as executables of their own.
 
 use super::partition::{Stage, partition};
-use crate::compile::{CompileError, CompileOptions, compile};
+use super::profile::{self, Profile};
+use crate::compile::{CompileError, CompileOptions, Timing, compile};
 use crate::ir::eval::{self, EvalError, Shared, bind_symbols, evaluate_bound, run_node};
 use crate::ir::infer::InferError;
 use crate::ir::{Bindings, Graph, ValueId};
@@ -9,6 +10,7 @@ use crate::pass::{self, PassError};
 use brolga_runtime::{Instance, Pool, Program, RunError, RunOptions, Tensor, TensorView, TensorViewMut, Value};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 /// Programs that a region keeps for different extents.
 const KEPT_PROGRAMS: usize = 8;
@@ -71,6 +73,8 @@ pub struct Executable {
     /// By the address of their graph, which the operations of `graph` keep in place.
     bodies: HashMap<usize, Executable>,
     settings: Settings,
+    /// Time spent on programs so far.
+    spent: Mutex<Timing>,
 }
 
 /// One run.
@@ -78,6 +82,7 @@ struct Walk<'a> {
     values: HashMap<ValueId, Shared>,
     symbols: Bindings,
     failed: &'a Mutex<Option<ExecuteError>>,
+    profile: Option<&'a Profile>,
 }
 
 impl Executable {
@@ -91,6 +96,7 @@ impl Executable {
             bodies: HashMap::new(),
             settings: settings.clone(),
             graph: graph.clone(),
+            spent: Mutex::default(),
         };
         for stage in partition(&graph) {
             let position = made.steps.len();
@@ -144,7 +150,18 @@ impl Executable {
 
     /// Outputs on these inputs, both in the graph's order.
     pub fn run(&self, inputs: &[Shared]) -> Result<Vec<Shared>, ExecuteError> {
-        self.run_within(inputs, Bindings::new())
+        self.run_within(inputs, Bindings::new(), None)
+    }
+
+    /// The same, and where its time went.
+    pub fn run_profiled(&self, inputs: &[Shared], profile: &Profile) -> Result<Vec<Shared>, ExecuteError> {
+        self.run_within(inputs, Bindings::new(), Some(profile))
+    }
+
+    /// Time spent so far on making programs, those of bodies too.
+    pub fn timing(&self) -> Timing {
+        let own = *self.spent.lock().unwrap_or_else(PoisonError::into_inner);
+        self.bodies.values().map(Executable::timing).fold(own, std::ops::Add::add)
     }
 
     /// Calls `see` with every compiled program that is kept now; tells whether nodes between regions go to the library.
@@ -163,14 +180,19 @@ impl Executable {
         self.bodies.values().fold(library, |library, body| library | body.programs(see))
     }
 
-    fn run_within(&self, inputs: &[Shared], symbols: Bindings) -> Result<Vec<Shared>, ExecuteError> {
+    fn run_within(
+        &self,
+        inputs: &[Shared],
+        symbols: Bindings,
+        profile: Option<&Profile>,
+    ) -> Result<Vec<Shared>, ExecuteError> {
         let (wanted, given) = (self.graph.inputs().len(), inputs.len());
         if wanted != given {
             return Err(EvalError::Count { wanted, given }.into());
         }
         // A body reports through the evaluator's error; its own is kept here.
         let failed = Mutex::new(None);
-        let mut walk = Walk { values: self.weights.clone(), symbols, failed: &failed };
+        let mut walk = Walk { values: self.weights.clone(), symbols, failed: &failed, profile };
         for (id, value) in self.graph.inputs().iter().zip(inputs) {
             walk.set(&self.graph, *id, value.clone());
         }
@@ -190,13 +212,18 @@ impl Executable {
             let Some(inner) = self.bodies.get(&address(&body.0)) else {
                 return Err(EvalError::Op("its body was not compiled".into()));
             };
-            inner.run_within(inputs, symbols.clone()).map_err(|error| {
+            inner.run_within(inputs, symbols.clone(), walk.profile).map_err(|error| {
                 let what = error.to_string();
                 *walk.failed.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
                 EvalError::Op(what)
             })
         };
-        let results = run_node(node, &operands, &walk.symbols, run_body);
+        let run = || run_node(node, &operands, &walk.symbols, run_body);
+        let stage = std::ptr::from_ref(node).addr();
+        let results = match walk.profile {
+            Some(profile) => profile.outside(stage, || profile::of_node(node), run),
+            None => run(),
+        };
         if let Some(inner) = walk.failed.lock().unwrap_or_else(PoisonError::into_inner).take() {
             return Err(inner);
         }
@@ -217,10 +244,22 @@ impl Executable {
                 let views: Vec<TensorView> = tensors.iter().map(|t| t.view()).collect();
                 let mut outputs = instance.new_outputs()?;
                 let mut written: Vec<TensorViewMut> = outputs.iter_mut().map(Tensor::view_mut).collect();
-                instance.run(&views, &mut written, RunOptions::default())?;
+                let mut timings = Vec::new();
+                let wanted = walk.profile.map(|_| &mut timings);
+                instance.run(&views, &mut written, RunOptions { timings: wanted, ..RunOptions::default() })?;
+                if let Some(profile) = walk.profile {
+                    profile.add_program(&instance, &timings);
+                }
                 outputs.into_iter().map(|t| Arc::new(Value::Tensor(t))).collect()
             }
-            None => evaluate_bound(&region.graph, &inputs, walk.symbols.clone())?,
+            None => {
+                let run = || evaluate_bound(&region.graph, &inputs, walk.symbols.clone());
+                let stage = std::ptr::from_ref(region).addr();
+                match walk.profile {
+                    Some(profile) => profile.outside(stage, || profile::of_region(&region.graph), run)?,
+                    None => run()?,
+                }
+            }
         };
         for (output, value) in region.outputs.iter().zip(results) {
             walk.set(&self.graph, *output, value);
@@ -239,6 +278,7 @@ impl Executable {
                 return Ok(Some(found.1));
             }
         }
+        let start = Instant::now();
         let bound = region.graph.bind_shapes(&key.0, symbols)?;
         let work = bound.values().fold(0usize, |n, (_, v)| n.saturating_add(v.ty.elements().unwrap_or(0)));
         if !region.symbols.is_empty() && work < WORTH_COMPILING {
@@ -246,7 +286,12 @@ impl Executable {
         }
         let options = &self.settings.compile;
         let compiled = compile(&optimized(&bound, &self.settings)?, options)?;
-        let (program, _) = compiled.link(options.threads)?;
+        let lower = start.elapsed().saturating_sub(compiled.timing.codegen);
+        let (program, spent) = compiled.link(options.threads)?;
+        {
+            let mut total = self.spent.lock().unwrap_or_else(PoisonError::into_inner);
+            *total = *total + Timing { lower, ..spent };
+        }
         let instance = Arc::new(Instance::new(Arc::new(program), self.settings.pool.clone())?);
         let mut programs = lock();
         programs.push((key, instance.clone()));

@@ -7,6 +7,8 @@
 
 mod execute;
 mod partition;
+mod profile;
 
 pub use execute::{Executable, ExecuteError, Settings};
 pub use partition::is_static;
+pub use profile::{Part, Profile};
