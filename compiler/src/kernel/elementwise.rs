@@ -111,7 +111,8 @@ impl Spec {
         match &self.function {
             Function::Expression(e) | Function::Quantized { expression: e, .. } => {
                 let long = |s: &&Step| {
-                    matches!(s, Step::Unary(op, _) if !cheap(*op)) || matches!(s, Step::Binary(BinaryOp::Pow, ..))
+                    matches!(s, Step::Unary(op, _) if !cheap(*op))
+                        || matches!(s, Step::Binary(BinaryOp::Pow | BinaryOp::Fmod, ..))
                 };
                 if e.steps.iter().any(|s| long(&s)) || e.steps.len() > 6 { 1024 } else { 4096 }
             }
@@ -322,6 +323,7 @@ fn binary_function(op: BinaryOp, dtype: Option<DType>) -> Option<Function> {
             | BinaryOp::Sub
             | BinaryOp::Mul
             | BinaryOp::Div
+            | BinaryOp::Fmod
             | BinaryOp::Pow
             | BinaryOp::Min
             | BinaryOp::Max

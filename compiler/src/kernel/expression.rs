@@ -1,6 +1,6 @@
 //! The Graph IR's element-wise functions over tile operations; also the epilogue of every kernel that takes one.
 
-use super::{NoKernel, inverse, math};
+use super::{NoKernel, inverse, math, remainder};
 use crate::ir::{Arg, BinaryOp, Expression, Step, UnaryOp};
 use crate::tile::{Builder, Cmp, FloatUn, MaskId, MaskOp, Operand};
 
@@ -164,6 +164,7 @@ pub fn binary(k: &mut Builder, op: BinaryOp, a: Operand, b: Operand) -> Result<O
         BinaryOp::Min => k.min(a, b),
         BinaryOp::Max => k.max(a, b),
         BinaryOp::Pow => math::pow(k, a, b),
+        BinaryOp::Fmod => remainder::fmod(k, a, b),
         BinaryOp::PRelu => {
             let low = k.mul(a.clone(), b);
             choose(k, Cmp::Lt, &a, 0.0, low, a.clone())

@@ -4,6 +4,7 @@
 //! name is the kernel's name, and a `lower` that reads a node and yields [`KernelCall`]s. Equal programs are compiled once.
 //! Builders see memory only through [`View`]s, so a tensor may lie inside a larger one (concat elision) or carry a halo.
 
+pub mod arg_reduce;
 pub mod conv;
 pub mod copy;
 pub mod elementwise;
@@ -24,6 +25,7 @@ pub mod pack_kernel;
 mod pad;
 pub mod pool;
 pub mod reduce;
+pub mod remainder;
 pub mod resize;
 mod select;
 #[cfg(test)]

@@ -1,8 +1,8 @@
 //! The one table from operations to kernel families.
 
 use super::{
-    LowerContext, Lowered, NoKernel, Operand, PackSpec, conv, elementwise, gather, lrn, movement, normalize,
-    pack_kernel, pool, reduce, resize,
+    LowerContext, Lowered, NoKernel, Operand, PackSpec, arg_reduce, conv, elementwise, gather, lrn, movement,
+    normalize, pack_kernel, pool, reduce, resize,
 };
 use crate::ir::{Node, Op};
 
@@ -53,6 +53,7 @@ fn family(cx: &LowerContext<'_>, node: &Node) -> Result<Lowered, NoKernel> {
         }
         Op::Pool { .. } => pool::lower(cx, node),
         Op::Reduce { .. } => reduce::lower(cx, node),
+        Op::ArgReduce { .. } => arg_reduce::lower(cx, node),
         Op::Softmax { .. }
         | Op::LayerNorm { .. }
         | Op::InstanceNorm { .. }

@@ -1,14 +1,15 @@
 //! lift-3d: convolutions and poolings over three dimensions become two-dimensional ones, so that the same kernels serve them.
 //!
 //! A convolution sees the planes that one output plane reads as further channels: they are gathered and the weight is read
-//! as one of so many channels. A pooling goes over the planes first, then over what is left along the depth, its count of
-//! elements being a product.
+//! as one of so many channels. So does a transposed convolution, with the planes whose products are added up in one output
+//! plane. A pooling goes over the planes first, then over what is left along the depth, its count of elements being a
+//! product.
 //! Needs: known shapes; batch norms folded, and no epilogues yet.
 
 use super::rewrite::{Miss, Rule, require};
-use super::weights::reshaped;
-use crate::ir::infer::conv_pads;
-use crate::ir::{AutoPad, Graph, Ints, Node, Op, Patch, PoolKind, ValueId, Weight, Window};
+use super::weights::{reshaped, transposed};
+use crate::ir::infer::{conv_pads, conv_transpose_pads};
+use crate::ir::{AutoPad, Dim, Graph, Ints, Node, Op, Patch, PoolKind, ValueId, Weight, Window};
 use brolga_runtime::DType;
 use brolga_runtime::library::PadMode;
 
@@ -22,12 +23,15 @@ impl Rule for Lift3d {
     fn at(&self, graph: &Graph, node: &Node) -> Result<Patch, Miss> {
         let dims = |v: &ValueId| graph.ty(*v).dims().ok_or(Miss::Elsewhere);
         let single = node.inputs.iter().all(|v| graph.ty(*v).dtype == DType::F32) && node.outputs.len() == 1;
-        require(single && matches!(node.op, Op::Conv { .. } | Op::Pool { .. }))?;
+        require(single && matches!(node.op, Op::Conv { .. } | Op::ConvTranspose { .. } | Op::Pool { .. }))?;
         let (x, y) = (dims(&node.inputs[0])?, dims(&node.outputs[0])?);
         require(x.len() == 5 && !x.contains(&0) && !y.contains(&0))?;
         let mut lift = Lift { graph, patch: Patch::new(graph, "three dimensions as planes"), node, x, y };
         let new = match &node.op {
             Op::Conv { window, group, bias, epilogue } if epilogue.steps.is_empty() => lift.conv(window, *group, *bias),
+            Op::ConvTranspose { window, output_pad, group, bias, epilogue } if epilogue.steps.is_empty() => {
+                lift.transposed(window, output_pad, *group, *bias)
+            }
             Op::Pool { kind, window, ceil, .. } if !matches!(kind, PoolKind::Lp { .. }) => {
                 Some(lift.pool(*kind, window, *ceil))
             }
@@ -49,7 +53,7 @@ struct Lift<'a> {
 }
 
 fn ints(list: &[usize]) -> Ints {
-    Ints::Known(list.iter().map(|n| crate::ir::Dim::Const(*n as i64)).collect())
+    Ints::Known(list.iter().map(|n| Dim::Const(*n as i64)).collect())
 }
 
 /// Some dimensions of a window, paddings explicit.
@@ -73,38 +77,83 @@ impl Lift<'_> {
         self.add(Op::Reshape { shape: ints(shape), allow_zero: true }, &[value])
     }
 
-    fn conv(&mut self, window: &Window, group: usize, bias: bool) -> Option<ValueId> {
-        let weight = self.graph.ty(self.node.inputs[1]).dims()?;
-        let [outputs, inputs, taps, rows, columns] = weight[..] else { return None };
+    /// Of each plane of the result the planes of the operand that its taps read, as channels of an image: `source` tells the
+    /// plane of a plane of the result and a tap.
+    fn images(&mut self, planes: ValueId, taps: usize, source: impl Fn(usize, usize) -> usize) -> ValueId {
         let (n, c, h, w, depth) = (self.x[0], self.x[1], self.x[3], self.x[4], self.y[2]);
-        let pads = conv_pads(window, &self.x[2..]);
-        let mut planes = self.node.inputs[0];
-        if pads.0[0] != 0 || pads.1[0] != 0 {
-            let mut list = vec![crate::ir::Dim::Const(0); 10];
-            (list[2], list[7]) = (crate::ir::Dim::Const(pads.0[0]), crate::ir::Dim::Const(pads.1[0]));
-            planes = self.add(Op::Pad { mode: PadMode::Constant(0.0), pads: Ints::Known(list) }, &[planes]);
-        }
-        let plane = |i: usize| (i / taps * window.stride[0] + i % taps * window.dilation[0]) as i64;
-        let bytes: Vec<u8> = (0..depth * taps).flat_map(|i| plane(i).to_le_bytes()).collect();
-        let index = Weight::from_bytes(DType::I64, vec![depth * taps], bytes.into());
+        let bytes = (0..depth * taps).flat_map(|i| (source(i / taps, i % taps) as i64).to_le_bytes());
+        let index = Weight::from_bytes(DType::I64, vec![depth * taps], bytes.collect::<Vec<u8>>().into());
         let index = self.patch.weight(format!("{}.planes", self.node.name), index);
         let gathered = self.add(Op::Gather { axis: 2 }, &[planes, index]);
         let apart = self.reshape(gathered, &[n, c, depth, taps, h, w]);
         let turned = self.add(Op::Transpose { perm: vec![0, 2, 1, 3, 4, 5] }, &[apart]);
-        let images = self.reshape(turned, &[n * depth, c * taps, h, w]);
-        let flat = [outputs, inputs * taps, rows, columns];
-        let lifted = self.graph.weight(self.node.inputs[1]).and_then(|weight| reshaped(weight, &flat));
-        let weight = match lifted {
-            Some(lifted) => self.patch.weight(self.graph.value(self.node.inputs[1]).name.clone(), lifted),
-            None => self.reshape(self.node.inputs[1], &flat),
-        };
+        self.reshape(turned, &[n * depth, c * taps, h, w])
+    }
+
+    /// The operand with more planes of zeros at its ends; fewer where a number is negative.
+    fn padded(&mut self, before: i64, after: i64) -> ValueId {
+        let x = self.node.inputs[0];
+        if before == 0 && after == 0 {
+            return x;
+        }
+        let mut list = vec![Dim::Const(0); 10];
+        (list[2], list[7]) = (Dim::Const(before), Dim::Const(after));
+        self.add(Op::Pad { mode: PadMode::Constant(0.0), pads: Ints::Known(list) }, &[x])
+    }
+
+    /// The weight with its dimensions in another order, then in another shape.
+    fn weight(&mut self, perm: &[usize], shape: &[usize]) -> ValueId {
+        let value = self.node.inputs[1];
+        let turned = self.graph.weight(value).and_then(|weight| transposed(weight, perm));
+        match turned.and_then(|weight| reshaped(&weight, shape)) {
+            Some(weight) => self.patch.weight(self.graph.value(value).name.clone(), weight),
+            None => {
+                let still = perm.iter().enumerate().all(|(i, p)| i == *p);
+                let turned = if still { value } else { self.add(Op::Transpose { perm: perm.to_vec() }, &[value]) };
+                self.reshape(turned, shape)
+            }
+        }
+    }
+
+    /// A contraction over the images and the weight, its images as planes again.
+    fn contraction(&mut self, op: Op, images: ValueId, weight: ValueId, bias: bool) -> ValueId {
         let mut operands = vec![images, weight];
         operands.extend(self.node.inputs.get(2).filter(|_| bias));
-        let window = part(window, &pads, &[1, 2]);
-        let made = self.add(Op::Conv { window, group, bias, epilogue: Default::default() }, &operands);
-        let (oh, ow) = (self.y[3], self.y[4]);
-        let apart = self.reshape(made, &[n, depth, outputs, oh, ow]);
-        Some(self.add(Op::Transpose { perm: vec![0, 2, 1, 3, 4] }, &[apart]))
+        let made = self.add(op, &operands);
+        let [n, channels, depth, h, w] = self.y[..] else { return made };
+        let apart = self.reshape(made, &[n, depth, channels, h, w]);
+        self.add(Op::Transpose { perm: vec![0, 2, 1, 3, 4] }, &[apart])
+    }
+
+    fn conv(&mut self, window: &Window, group: usize, bias: bool) -> Option<ValueId> {
+        let [outputs, inputs, taps, rows, columns] = self.graph.ty(self.node.inputs[1]).dims()?[..] else {
+            return None;
+        };
+        let pads = conv_pads(window, &self.x[2..]);
+        let planes = self.padded(pads.0[0], pads.1[0]);
+        let images = self.images(planes, taps, |plane, tap| plane * window.stride[0] + tap * window.dilation[0]);
+        let weight = self.weight(&[0, 1, 2, 3, 4], &[outputs, inputs * taps, rows, columns]);
+        let op = Op::Conv { window: part(window, &pads, &[1, 2]), group, bias, epilogue: Default::default() };
+        Some(self.contraction(op, images, weight, bias))
+    }
+
+    /// A plane that no tap of a plane of the result hits is one of zeros, behind the others.
+    fn transposed(&mut self, window: &Window, output_pad: &[i64], group: usize, bias: bool) -> Option<ValueId> {
+        let [inputs, outputs, taps, rows, columns] = self.graph.ty(self.node.inputs[1]).dims()?[..] else {
+            return None;
+        };
+        let pads = conv_transpose_pads(window, output_pad, &self.x[2..]);
+        let (depth, stride) = (self.x[2], window.stride[0] as i64);
+        let planes = self.padded(0, 1);
+        let images = self.images(planes, taps, |plane, tap| {
+            let from = plane as i64 + pads.0[0] - (tap * window.dilation[0]) as i64;
+            let hit = usize::try_from(from / stride).ok().filter(|source| from % stride == 0 && *source < depth);
+            hit.unwrap_or(depth)
+        });
+        let weight = self.weight(&[0, 2, 1, 3, 4], &[inputs * taps, outputs, rows, columns]);
+        let (window, output_pad) = (part(window, &pads, &[1, 2]), output_pad.get(1..)?.to_vec());
+        let op = Op::ConvTranspose { window, output_pad, group, bias, epilogue: Default::default() };
+        Some(self.contraction(op, images, weight, bias))
     }
 
     fn pool(&mut self, kind: PoolKind, window: &Window, ceil: bool) -> ValueId {

@@ -129,6 +129,22 @@ fn expressions() {
     check_all(cases, 9);
 }
 
+/// Every pair of numbers near the powers of two of the whole range, subnormals, infinities and NaN, to the bit.
+#[test]
+fn remainders_of_any_quotient() {
+    let mut numbers = vec![0.0, 1e-45, 3e-42, f32::MIN_POSITIVE, f32::MAX, f32::INFINITY, f32::NAN, 0.1, 3.0, 7.5];
+    numbers.extend((-15..=14).map(|e| (1.0 + (e as f32 * 0.37).fract().abs()) * 2f32.powi(e * 9)));
+    numbers.extend(floats(&[30], 5).as_slice::<f32>().unwrap());
+    let (n, signed): (usize, Vec<f32>) = (numbers.len(), numbers.iter().map(|x| -x).collect());
+    let mut cases = Vec::new();
+    for left in [&numbers, &signed] {
+        let a = Tensor::from_slice(&[n, 1], left).unwrap();
+        let b = Tensor::from_slice(&[n], &numbers).unwrap();
+        cases.push(Case::new(Op::Binary(BinaryOp::Fmod), vec![(a, Plain), (b, Plain)], Plain).within(0.0, 0.0));
+    }
+    check_all(cases, 2);
+}
+
 #[test]
 fn selection_booleans_and_conversion() {
     let bools = |n: usize| Tensor::from_bools(&[n], &(0..n).map(|i| i % 3 == 0).collect::<Vec<_>>()).unwrap();

@@ -3,6 +3,7 @@
 mod clean;
 mod folding;
 mod fusing;
+mod lifting;
 mod manager;
 mod recognising;
 mod support;
