@@ -14,7 +14,7 @@ else
     echo "test.sh: SKIPPED: code for aarch64 is not run" >&2
 fi
 # The profile of the tests: generated code is the same in any, and one profile is built instead of two.
-cargo build --locked -p brolga
+cargo build --locked -p brolga -p brolga-example-faces
 run='target/debug/brolga run {model} --inputs {inputs} --outputs {outputs} --threads {threads}'
 "$python" scripts/conformance.py --brolga target/debug/brolga
 "$python" scripts/zoo_check.py --run "$run"
