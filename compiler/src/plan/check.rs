@@ -22,9 +22,9 @@ pub struct PlanFault {
     pub owner: String,
 }
 
-/// Runs of bytes of a view relative to its first interior element: `(offset, length)`, one per contiguous row.
+/// Runs of bytes of a view relative to its first interior element: `(offset, length)`. Rows without a gap are one run.
 fn runs(view: &View, element: usize) -> Vec<(i64, usize)> {
-    let (dims, strides, run): (Vec<usize>, Vec<i64>, usize) = match view {
+    let (dims, strides, mut run): (Vec<usize>, Vec<i64>, usize) = match view {
         View::Plain { dims, strides } => match (dims.split_last(), strides.split_last()) {
             (Some((last, dims)), Some((1.., strides))) if strides.len() == dims.len() => {
                 (dims.to_vec(), strides.to_vec(), last * element)
@@ -35,8 +35,12 @@ fn runs(view: &View, element: usize) -> Vec<(i64, usize)> {
             (vec![*n, c.div_ceil(*lanes), *h], vec![*image, *block, *row], w * lanes * element)
         }
     };
+    let mut outer: Vec<(usize, i64)> = dims.into_iter().zip(strides).filter(|(count, _)| *count != 1).collect();
+    while let Some((count, _)) = outer.pop_if(|(_, stride)| i64::try_from(run) == Ok(*stride)) {
+        run *= count;
+    }
     let mut found = vec![(0i64, run)];
-    for (count, stride) in dims.iter().zip(&strides).rev() {
+    for (count, stride) in outer.iter().rev() {
         found = (0..*count as i64).flat_map(|i| found.iter().map(move |(o, n)| (o + i * stride, *n))).collect();
     }
     found
@@ -114,4 +118,30 @@ fn claim(owners: &mut BTreeMap<usize, (usize, ValueId)>, from: usize, to: usize,
         }
     }
     owners.insert(from, (to, owner));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The bytes of a view, one by one.
+    fn bytes(view: &View) -> Vec<i64> {
+        let mut all: Vec<i64> = runs(view, 4).into_iter().flat_map(|(from, n)| from..from + n as i64).collect();
+        all.sort();
+        all
+    }
+
+    #[test]
+    fn rows_without_a_gap_are_one_run() {
+        let plain = |dims: &[usize], strides: &[i64]| View::Plain { dims: dims.to_vec(), strides: strides.to_vec() };
+        let dense = plain(&[2, 3, 5], &[60, 20, 4]);
+        assert_eq!(runs(&dense, 4), [(0, 120)]);
+        let slices = plain(&[2, 3, 5], &[100, 20, 4]);
+        assert_eq!(runs(&slices, 4), [(0, 60), (100, 60)]);
+        let rows = plain(&[2, 1, 5], &[24, 7, 4]);
+        assert_eq!(runs(&rows, 4), [(0, 20), (24, 20)]);
+        let turned = plain(&[2, 3, 5], &[20, 40, 4]);
+        assert_eq!(runs(&turned, 4).len(), 6);
+        assert_eq!(bytes(&turned), bytes(&dense));
+    }
 }
