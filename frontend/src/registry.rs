@@ -211,6 +211,7 @@ const TABLE: &[Entry] = &[
     op("RotaryEmbedding", 23, attention::rotary),
     op("Round", 11, activation::plain),
     op("STFT", 17, signal::stft),
+    until(8, op("Scan", 8, control::scan_batches)),
     op("Scan", 9, control::scan),
     until(10, op("Scatter", 9, index::scatter_elements)),
     op("ScatterElements", 11, index::scatter_elements),

@@ -406,3 +406,40 @@ fn conversions_and_masks() {
     ];
     check(cases, 13);
 }
+
+/// Sums of two sequences, the second from its end, of which the first batch has two elements and the second all three.
+#[test]
+fn scan_over_a_batch() {
+    let port = |name: &str| brolga_proto::ValueInfoProto { name: name.into(), ..Default::default() };
+    let add = |a, b, y| node("Add", &[a, b], &[y], vec![]);
+    let body = brolga_proto::GraphProto {
+        node: vec![add("state", "a", "sum"), add("sum", "b", "next"), node("Identity", &["next"], &["each"], vec![])],
+        input: vec![port("state"), port("a"), port("b")],
+        output: vec![port("next"), port("each")],
+        ..Default::default()
+    };
+    let body =
+        brolga_proto::AttributeProto { name: "body".into(), r#type: 5, g: Some(Box::new(body)), ..Default::default() };
+    let attributes = vec![int("num_scan_inputs", 2), ints("directions", &[0, 1]), body];
+    let state = ("state0", f32s(&[2, 1], &[0.0, 100.0]));
+    let a = ("a0", f32s(&[2, 3, 1], &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0]));
+    let b = ("b0", f32s(&[2, 3, 1], &[10.0, 20.0, 30.0, 40.0, 50.0, 60.0]));
+    let lengths = ("lengths", i64s(&[2], &[2, 3]));
+    let cases = vec![
+        case(
+            8,
+            "Scan",
+            attributes.clone(),
+            vec![lengths, state.clone(), a.clone(), b.clone()],
+            vec![f32s(&[2, 1], &[33.0, 265.0]), f32s(&[2, 3, 1], &[21.0, 33.0, 0.0, 164.0, 219.0, 265.0])],
+        ),
+        case(
+            8,
+            "Scan",
+            attributes,
+            vec![("", f32s(&[], &[0.0])), state, a, b],
+            vec![f32s(&[2, 1], &[66.0, 265.0]), f32s(&[2, 3, 1], &[31.0, 53.0, 66.0, 164.0, 219.0, 265.0])],
+        ),
+    ];
+    check(cases, 2);
+}

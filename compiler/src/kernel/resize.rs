@@ -156,18 +156,39 @@ fn offset(k: &mut Builder, table: PointerRef, at: i64) -> ScalarId {
     k.scalar(ScalarOp::LoadI64(Mem { pointer: table, disp: Index::Const(at) }))
 }
 
+/// Taps of rows times taps of columns that one element is made of at most.
+const MOST_TAPS: usize = 16;
+
+fn count(taps: &[ResizeTap]) -> usize {
+    taps.iter().map(|t| t.sources.len()).max().unwrap_or(1).max(1)
+}
+
 /// Positions and weights of one dimension, filled up to the same number of taps.
-fn table(taps: &[ResizeTap]) -> Result<(usize, Vec<(usize, f32)>), NoKernel> {
-    let count = taps.iter().map(|t| t.sources.len()).max().unwrap_or(1).max(1);
-    if count > 4 || taps.iter().any(|t| t.outside) {
-        return Err(NoKernel(format!("{count} taps, or elements outside of the region")));
-    }
+fn table(taps: &[ResizeTap]) -> (usize, Vec<(usize, f32)>) {
+    let count = count(taps);
     let entry = |t: &ResizeTap, i: usize| t.sources.get(i).map_or((0, 0.0), |(at, w)| (*at, *w as f32));
-    Ok((count, taps.iter().flat_map(|t| (0..count).map(move |i| entry(t, i))).collect()))
+    (count, taps.iter().flat_map(|t| (0..count).map(move |i| entry(t, i))).collect())
+}
+
+/// Whether the kernel takes a resize of f32 whose dimensions read these elements: of the last two of four.
+pub fn takes(taps: &[Vec<ResizeTap>]) -> Result<(), NoKernel> {
+    let [images, channels, rows, columns] = taps else {
+        return Err(NoKernel("a resize of another rank than 4".into()));
+    };
+    if !still(images) || !still(channels) {
+        return Err(NoKernel("coordinates that mix images or channels".into()));
+    }
+    if rows.iter().chain(columns).any(|t| t.outside) {
+        return Err(NoKernel("elements outside of the region".into()));
+    }
+    match count(rows) * count(columns) {
+        0..=MOST_TAPS => Ok(()),
+        many => Err(NoKernel(format!("{many} taps"))),
+    }
 }
 
 /// Whether every position reads itself.
-fn still(taps: &[ResizeTap]) -> bool {
+pub fn still(taps: &[ResizeTap]) -> bool {
     taps.iter().enumerate().all(|(i, t)| !t.outside && t.sources.iter().all(|(at, w)| *at == i || *w == 0.0))
 }
 
@@ -187,11 +208,10 @@ pub fn lower(cx: &LowerContext<'_>, node: &Node) -> Result<Lowered, NoKernel> {
     if n * c * h * w * oh * ow == 0 {
         return Ok(Lowered::default());
     }
-    if !still(&resize_taps(attrs, 0, n, on)) || !still(&resize_taps(attrs, 1, c, oc)) {
-        return Err(NoKernel("coordinates that mix images or channels".into()));
-    }
-    let (row_taps, rows) = table(&resize_taps(attrs, 2, h, oh))?;
-    let (column_taps, columns) = table(&resize_taps(attrs, 3, w, ow))?;
+    let extents = [(n, on), (c, oc), (h, oh), (w, ow)];
+    let taps: Vec<_> = extents.iter().enumerate().map(|(d, (from, to))| resize_taps(attrs, d, *from, *to)).collect();
+    takes(&taps)?;
+    let ((row_taps, rows), (column_taps, columns)) = (table(&taps[2]), table(&taps[3]));
     let (blocks, x, y, blocked) = match (&from, to) {
         (View::Blocked { strides: x, lanes, .. }, View::Blocked { strides: y, lanes: of, .. })
             if lanes == of && *lanes == cx.target.lanes as usize =>

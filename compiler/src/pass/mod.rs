@@ -37,6 +37,7 @@ mod simplify_arithmetic;
 mod simplify_concat;
 mod sink_transposes;
 mod split_groups;
+mod split_resize;
 #[cfg(test)]
 mod tests;
 mod weights;

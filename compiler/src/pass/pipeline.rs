@@ -30,6 +30,7 @@ use super::simplify_arithmetic::SimplifyArithmetic;
 use super::simplify_concat::SimplifyConcat;
 use super::sink_transposes::SinkTransposes;
 use super::split_groups::SplitGroups;
+use super::split_resize::SplitResize;
 use super::{Pass, PassError};
 use crate::ir::{Graph, Phase};
 
@@ -74,7 +75,7 @@ pub static OPTIMIZE: &[Stage<'static>] = &[
     ),
     // After every chance to fold them: what is left of the norms becomes arithmetic, that of run-time statistics on vectors.
     // What kernels take in another form has to have it before anything is fused into it.
-    once("expand", &[&ExpandBatchnorm, &Lift3d, &SplitGroups]),
+    once("expand", &[&ExpandBatchnorm, &Lift3d, &SplitGroups, &SplitResize]),
     repeat(
         "fuse",
         ROUNDS,

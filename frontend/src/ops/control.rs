@@ -8,8 +8,9 @@ use crate::context::{Captured, Context, Results};
 use crate::error::{NodeError, invalid, unsupported};
 use crate::flatten::FlatBody;
 use crate::import::import_body;
-use brolga_compiler::ir::{Body, Dim, Graph, Kind, Op, ScanAxis, Type, ValueId};
+use brolga_compiler::ir::{BinaryOp, Body, Dim, Graph, Kind, Op, ScanAxis, Type, ValueId, Weight};
 use brolga_runtime::DType;
+use brolga_runtime::library::{Attribute, Function};
 
 /// Rounds in which the types of carried values settle.
 const ROUNDS: usize = 4;
@@ -183,35 +184,173 @@ fn walks(cx: &Context<'_, '_>, axes: &str, directions: &str, ranks: &[usize]) ->
     ranks.iter().enumerate().map(walk).collect()
 }
 
-/// ONNX Scan, from opset 9 on.
-pub(crate) fn scan(cx: &mut Context<'_, '_>) -> Results {
-    let source = body(cx, "body")?;
+/// How many of its operands ONNX Scan walks over, and how many are states, from operand `first` on.
+fn scanned(cx: &Context<'_, '_>, first: usize) -> Result<(usize, usize), NodeError> {
     let count = cx.node.attributes.required("num_scan_inputs", cx.node.attributes.int("num_scan_inputs")?)?;
-    let count = usize::try_from(count).ok().filter(|n| (1..=cx.inputs.len()).contains(n));
-    let Some(count) = count else { return invalid("num_scan_inputs is the number of its last operands") };
-    let states = cx.inputs.len() - count;
-    let (initial, types) = carried(cx, 0, states)?;
-    let (scanned, mut items) = carried(cx, states, count)?;
-    let ranks: Vec<usize> = items.iter().map(Type::rank).collect();
-    let inputs = walks(cx, "scan_input_axes", "scan_input_directions", &ranks)?;
-    let mut length = None;
+    let given = cx.inputs.len().saturating_sub(first);
+    match usize::try_from(count).ok().filter(|n| (1..=given).contains(n)) {
+        Some(count) => Ok((given - count, count)),
+        None => invalid("num_scan_inputs is the number of its last operands"),
+    }
+}
+
+/// One scan over a sequence: its operation, without captured values the types of what it takes.
+struct Sequence {
+    /// States, then whole sequences.
+    operands: Vec<Type>,
+    states: usize,
+    inputs: Vec<ScanAxis>,
+    outputs: Vec<ScanAxis>,
+    body: Graph,
+    results: Vec<Type>,
+}
+
+/// Types of a scan over one sequence, its body settled.
+fn sequence<'a>(
+    cx: &Context<'a, '_>,
+    source: &FlatBody<'a>,
+    types: Vec<Type>,
+    items: Vec<Type>,
+    inputs: Vec<ScanAxis>,
+) -> Result<Sequence, NodeError> {
+    let operands = [types.as_slice(), &items].concat();
+    let (states, mut items, mut length) = (types.len(), items, None);
     for (ty, walk) in items.iter_mut().zip(&inputs) {
         length = Some(ty.shape.remove(walk.axis));
     }
-    if source.inputs.len() != states + count {
-        return invalid(format!("its body takes {} values; {} are given", source.inputs.len(), states + count));
+    if source.inputs.len() != operands.len() {
+        return invalid(format!("its body takes {} values; {} are given", source.inputs.len(), operands.len()));
     }
-    let (graph, settled) = settle(cx, source, &Inputs { before: &[], after: &items }, types, 0)?;
+    let (body, settled) = settle(cx, source, &Inputs { before: &[], after: &items }, types, 0)?;
     let mut results: Vec<Type> = settled.iter().map(|ty| outward(cx, ty)).collect();
-    let stacked: Vec<Type> = outputs(&graph).split_off(states);
+    let stacked: Vec<Type> = outputs(&body).split_off(states);
     let ranks: Vec<usize> = stacked.iter().map(|ty| ty.rank() + 1).collect();
-    let walked = walks(cx, "scan_output_axes", "scan_output_directions", &ranks)?;
-    for (ty, walk) in stacked.iter().zip(&walked) {
+    let outputs = walks(cx, "scan_output_axes", "scan_output_directions", &ranks)?;
+    for (ty, walk) in stacked.iter().zip(&outputs) {
         let mut ty = outward(cx, ty);
         ty.shape.insert(walk.axis, length.clone().unwrap_or_else(|| cx.fresh()));
         results.push(ty);
     }
-    let operands: Vec<ValueId> = initial.into_iter().chain(scanned).chain(captured(cx)).collect();
-    let (count, body) = (results.len(), Body::new(graph));
-    cx.emit_many(Op::Scan { body, inputs, outputs: walked, results }, &operands, count)
+    Ok(Sequence { operands, states, inputs, outputs, body, results })
+}
+
+/// ONNX Scan, from opset 9 on.
+pub(crate) fn scan(cx: &mut Context<'_, '_>) -> Results {
+    let source = body(cx, "body")?;
+    let (states, count) = scanned(cx, 0)?;
+    let (initial, types) = carried(cx, 0, states)?;
+    let (whole, items) = carried(cx, states, count)?;
+    let ranks: Vec<usize> = items.iter().map(Type::rank).collect();
+    let inputs = walks(cx, "scan_input_axes", "scan_input_directions", &ranks)?;
+    let Sequence { inputs, outputs, body, results, .. } = sequence(cx, source, types, items, inputs)?;
+    let operands: Vec<ValueId> = initial.into_iter().chain(whole).chain(captured(cx)).collect();
+    let (count, body) = (results.len(), Body::new(body));
+    cx.emit_many(Op::Scan { body, inputs, outputs, results }, &operands, count)
+}
+
+const FORWARD: ScanAxis = ScanAxis { axis: 0, reverse: false };
+
+/// ONNX Scan of opset 8: the first dimension of every operand is the batch, the second that of the sequences. A scan over the
+/// batch, in whose body is the scan over one sequence.
+pub(crate) fn scan_batches(cx: &mut Context<'_, '_>) -> Results {
+    let source = body(cx, "body")?;
+    let (states, count) = scanned(cx, 1)?;
+    let (initial, mut types) = carried(cx, 1, states)?;
+    let (mut whole, mut items) = carried(cx, 1 + states, count)?;
+    if types.iter().any(|ty| ty.rank() < 1) || items.iter().any(|ty| ty.rank() < 2) {
+        return invalid("its states have a batch dimension, what it walks over that and one for the sequence");
+    }
+    let batch = items[0].shape[0].clone();
+    types.iter_mut().chain(&mut items).for_each(|ty| drop(ty.shape.remove(0)));
+    let directions = cx.node.attributes.ints("directions")?.unwrap_or(&[]);
+    let walk = |i: usize| ScanAxis { axis: 0, reverse: directions.get(i).is_some_and(|d| *d != 0) };
+    let mut one = sequence(cx, source, types, items, (0..count).map(walk).collect())?;
+    let lengths = cx.optional(0);
+    if let Some(lengths) = lengths {
+        for (walk, value) in one.inputs.iter_mut().zip(&mut whole).filter(|(walk, _)| walk.reverse) {
+            walk.reverse = false;
+            *value = reversed(cx, *value, lengths)?;
+        }
+    }
+    let captured = captured(cx);
+    let kept: Vec<Type> = captured.iter().map(|id| cx.ty(*id).clone()).collect();
+    let results: Vec<Type> = one
+        .results
+        .iter()
+        .cloned()
+        .map(|mut ty| {
+            ty.shape.insert(0, batch.clone());
+            ty
+        })
+        .collect();
+    let body = Body::new(one.graph(&kept, lengths.is_some())?);
+    let operands: Vec<ValueId> = initial.into_iter().chain(whole).chain(lengths).chain(captured).collect();
+    let inputs = vec![FORWARD; states + count + usize::from(lengths.is_some())];
+    let (count, outputs) = (results.len(), vec![FORWARD; results.len()]);
+    cx.emit_many(Op::Scan { body, inputs, outputs, results }, &operands, count)
+}
+
+/// Sequences of these lengths from their ends; what is behind them stays.
+fn reversed(cx: &mut Context<'_, '_>, x: ValueId, lengths: ValueId) -> Result<ValueId, NodeError> {
+    let lengths = cx.cast(lengths, DType::I64)?;
+    let ty = cx.ty(x).clone();
+    let mut function = Function::new("reverse_sequence", 2);
+    for (name, axis) in [("batch_axis", 0), ("time_axis", 1)] {
+        function.attributes.insert(name.into(), Attribute::Int(axis));
+    }
+    match cx.function(function, &[Some(x), Some(lengths)], vec![ty])?[..] {
+        [one] => Ok(one),
+        _ => invalid("it has no result"),
+    }
+}
+
+impl Sequence {
+    /// A graph that takes the operands of the scan, the sequence's length if it has one of its own, and what is captured.
+    fn graph(self, captured: &[Type], measured: bool) -> Result<Graph, NodeError> {
+        let mut graph = Graph::new("sequence");
+        let mut operands: Vec<ValueId> = self.operands.iter().map(|ty| graph.add_input("", ty.clone())).collect();
+        let length = measured.then(|| graph.add_input("length", Type::known(DType::I64, &[])));
+        let (mut body, mut inputs) = (self.body, self.inputs);
+        if measured {
+            let Some(steps) = self.operands.last().and_then(|ty| ty.shape.first()?.known()) else {
+                return unsupported("sequence lengths where the extent of the sequences is not known");
+            };
+            let numbers: Vec<u8> = (0..steps).flat_map(i64::to_le_bytes).collect();
+            let numbers = Weight::from_bytes(DType::I64, vec![steps as usize], numbers.into());
+            operands.push(graph.add_weight("steps", numbers));
+            inputs.push(FORWARD);
+            body = until(&body, self.states, self.operands.len())?;
+        }
+        operands.extend(captured.iter().map(|ty| graph.add_input("", ty.clone())));
+        operands.extend(length);
+        let (count, body) = (self.results.len(), Body::new(body));
+        let op = Op::Scan { body, inputs, outputs: self.outputs, results: self.results };
+        for id in graph.add_node(op, &operands, count, "sequence")? {
+            graph.add_output("", id);
+        }
+        Ok(graph)
+    }
+}
+
+/// A body that also takes its step's number, before what it captures, and the sequence's length at the end: behind the
+/// length states stay and results are zero.
+fn until(body: &Graph, states: usize, operands: usize) -> Result<Graph, NodeError> {
+    let mut graph = Graph::new("step");
+    let types: Vec<Type> = body.inputs().iter().map(|id| body.ty(*id).clone()).collect();
+    let (own, captured) = types.split_at(operands);
+    let own: Vec<ValueId> = own.iter().map(|ty| graph.add_input("", ty.clone())).collect();
+    let number = graph.add_input("number", Type::known(DType::I64, &[]));
+    let captured: Vec<ValueId> = captured.iter().map(|ty| graph.add_input("", ty.clone())).collect();
+    let length = graph.add_input("length", Type::known(DType::I64, &[]));
+    let made = graph.splice(body, &[own.as_slice(), &captured].concat());
+    let inside = graph.add_node(Op::Binary(BinaryOp::Less), &[number, length], 1, "inside")?;
+    for (i, value) in made.into_iter().enumerate() {
+        let other = match own.get(i).filter(|_| i < states) {
+            Some(state) => *state,
+            None => graph.add_weight("", Weight::splat(graph.ty(value).dtype, vec![], [0; 8])),
+        };
+        let kept = graph.add_node(Op::Where, &[inside[0], value, other], 1, "kept")?;
+        graph.add_output("", kept[0]);
+    }
+    Ok(graph)
 }

@@ -94,9 +94,10 @@ pub fn model(opset: i64, nodes: Vec<NodeProto>, inputs: Vec<ValueInfoProto>, out
     }
 }
 
-/// Results of one node: the first operand is an input of the model, the others are initializers. An empty name is omitted.
+/// Results of one node: the first operand is an input of the model, the others are initializers. One without a name is omitted.
 pub fn run(opset: i64, node: NodeProto, operands: &[(&str, Tensor)]) -> Vec<Tensor> {
-    let (first, rest) = operands.split_first().unwrap();
+    let given: Vec<&(&str, Tensor)> = operands.iter().filter(|(name, _)| !name.is_empty()).collect();
+    let (first, rest) = given.split_first().unwrap();
     let dims: Vec<String> = first.1.shape().iter().map(usize::to_string).collect();
     let dims: Vec<&str> = dims.iter().map(String::as_str).collect();
     let outputs: Vec<String> = node.output.iter().filter(|n| !n.is_empty()).cloned().collect();

@@ -6,4 +6,5 @@ mod fusing;
 mod lifting;
 mod manager;
 mod recognising;
+mod resizing;
 mod support;
