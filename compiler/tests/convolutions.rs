@@ -146,6 +146,13 @@ fn convolutions_of_awkward_shapes() {
         Case { ic: 24, oc: 48, group: 3, ..BASE },
         Case { ic: 12, oc: 24, group: 12, ..BASE },
         Case { ic: 10, oc: 15, group: 5, ..BASE },
+        // Groups that do not fill vectors evenly: some are left over.
+        Case { ic: 40, oc: 40, group: 5, n: 2, ..BASE },
+        Case { ic: 20, oc: 60, group: 5, ..BASE },
+        Case { ic: 72, oc: 72, group: 3, ..BASE },
+        // More weights than stay near: the sum is handed on from call to call.
+        Case { ic: 650, oc: 33, h: 12, w: 13, ..BASE },
+        Case { ic: 2400, oc: 64, n: 3, k: [1, 1], pads: [0; 4], ..BASE },
         Case { h: 3, w: 3, k: [3, 3], pads: [0; 4], ..BASE },
     ];
     let mut ran = 0;

@@ -22,28 +22,23 @@ pub struct PlanFault {
     pub owner: String,
 }
 
-/// Runs of bytes of a view relative to its first interior element: `(offset, length)`. Rows without a gap are one run.
+/// Runs of bytes of a view relative to its first interior element: `(offset, length)`, as long as they are contiguous.
 fn runs(view: &View, element: usize) -> Vec<(i64, usize)> {
     let (dims, strides, mut run): (Vec<usize>, Vec<i64>, usize) = match view {
-        View::Plain { dims, strides } => match (dims.split_last(), strides.split_last()) {
-            (Some((last, dims)), Some((1.., strides))) if strides.len() == dims.len() => {
-                (dims.to_vec(), strides.to_vec(), last * element)
-            }
-            _ => (vec![], vec![], element),
-        },
-        View::Blocked { dims: [n, c, h, w], lanes, strides: [image, block, row, _], .. } => {
-            (vec![*n, c.div_ceil(*lanes), *h], vec![*image, *block, *row], w * lanes * element)
+        View::Plain { dims, strides } => (dims.clone(), strides.clone(), element),
+        View::Blocked { dims: [n, c, h, w], lanes, strides: [image, block, row, col], .. } => {
+            (vec![*n, c.div_ceil(*lanes), *h, *w], vec![*image, *block, *row, *col], lanes * element)
         }
     };
-    let mut outer: Vec<(usize, i64)> = dims.into_iter().zip(strides).filter(|(count, _)| *count != 1).collect();
-    while let Some((count, _)) = outer.pop_if(|(_, stride)| i64::try_from(run) == Ok(*stride)) {
-        run *= count;
+    let mut found = vec![0i64];
+    for (count, stride) in dims.into_iter().zip(strides).rev() {
+        if found.len() == 1 && stride == run as i64 {
+            run *= count;
+        } else if count != 1 {
+            found = (0..count as i64).flat_map(|i| found.iter().map(move |o| o + i * stride)).collect();
+        }
     }
-    let mut found = vec![(0i64, run)];
-    for (count, stride) in outer.iter().rev() {
-        found = (0..*count as i64).flat_map(|i| found.iter().map(move |(o, n)| (o + i * stride, *n))).collect();
-    }
-    found
+    found.into_iter().map(|offset| (offset, run)).collect()
 }
 
 /// Checks a plan. `offset_of` gives the arena offset of a buffer.

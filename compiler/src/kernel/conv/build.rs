@@ -4,7 +4,7 @@
 //! for item (outer, row block, panel)
 //!   for row group of the block
 //!     for tile of the row group            two widths, or one body per tile when rows are tiled together
-//!       acc[pixel][vector] = bias
+//!       acc[pixel][vector] = bias            or y[pixel][vector], the sums of an earlier call
 //!       for chunk of channels, for tap y   unrolled: tap x, channel
 //!         acc[pixel][vector] += splat x[pixel + tap, channel] * w[channel][vector]
 //!       y[pixel][vector] = expression(acc, extras)
@@ -246,10 +246,19 @@ impl Writer<'_> {
         let (pixels, vectors) = (tile.pixels as u32, self.spec.vectors as u32);
         let lane = if self.spec.bytes().is_some() { Lane::I32 } else { Lane::F32 };
         let acc = k.reg(lane, &[pixels, vectors]);
-        k.unroll(vectors, |k, n| {
-            let start = self.start(k, fixed, n);
-            k.unroll(pixels, |k, m| k.set(acc, &[m.into(), n.into()], VectorOp::Copy(start.clone())));
-        });
+        match cursors.last() {
+            Some(y) if self.spec.resumes => k.unroll(vectors, |k, n| {
+                k.unroll(pixels, |k, m| {
+                    let at = self.pixel(k, y.stream, tile, m) + n * y.stream.vector;
+                    let held = k.load(y.pointer, at);
+                    k.set(acc, &[m.into(), n.into()], VectorOp::Copy(held));
+                });
+            }),
+            _ => k.unroll(vectors, |k, n| {
+                let start = self.start(k, fixed, n);
+                k.unroll(pixels, |k, m| k.set(acc, &[m.into(), n.into()], VectorOp::Copy(start.clone())));
+            }),
+        }
         self.reduction(k, fixed.w, &cursors[0], tile, acc);
         self.store(k, cursors, tile, acc)
     }

@@ -16,6 +16,10 @@ const STREAM: f64 = 16.0;
 const TILE_OVERHEAD: f64 = 24.0;
 /// Bytes that are taken to stay in the second-level cache beside a stream.
 pub const RESIDENT: usize = 900 << 10;
+/// Bytes of one panel's weights that stay in the second-level cache beside the input that they are multiplied with.
+const PANEL: usize = 320 << 10;
+/// Tiles that have to share a panel for handing on sums to be worth it.
+const FEW_TILES: usize = 8;
 /// Items of work that a call is cut into, at least, when its size allows: enough for the workers to balance.
 const ITEMS: usize = 12;
 
@@ -122,6 +126,18 @@ pub fn choose(target: Target, p: Problem) -> (f64, Vec<Part>) {
     best
 }
 
+/// Input channels to sum over in one call, of `channels` in chunks of `chunk`. The weights of a panel, `per_channel` bytes a
+/// channel, are read again by each of its `tiles` tiles: where they are too many to stay near, several calls each take a
+/// part, and hand their sums on through the result.
+pub fn reduction_block(channels: usize, chunk: usize, per_channel: usize, tiles: usize) -> usize {
+    let (channels, chunk) = (channels.max(1), chunk.max(1));
+    if channels * per_channel <= PANEL || tiles < FEW_TILES {
+        return channels;
+    }
+    let calls = (channels * per_channel).div_ceil(PANEL);
+    channels.div_ceil(calls).next_multiple_of(chunk)
+}
+
 /// How the items of work are ordered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Blocking {
@@ -145,4 +161,21 @@ pub fn blocking(groups: usize, input_row: usize, weights: usize, panels: usize, 
     }
     let rows = (RESIDENT / 2 / input_row.max(1)).clamp(1, groups);
     Blocking { row_block: enough(rows), panels_inner: true }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reduction_is_cut_where_many_tiles_read_many_weights() {
+        let taps = 9 * 2 * 16 * 4;
+        assert_eq!(reduction_block(128, 16, taps, 100), 128);
+        assert_eq!(reduction_block(2048, 16, taps, 4), 2048);
+        assert_eq!(reduction_block(2048, 16, taps, 100), 256);
+        assert_eq!(reduction_block(650, 16, taps, 100), 224);
+        assert_eq!(reduction_block(0, 16, taps, 100), 1);
+        // A chunk cannot be cut.
+        assert_eq!(reduction_block(2000, 2000, taps, 100), 2000);
+    }
 }

@@ -254,6 +254,7 @@ impl<'a> Product<'a> {
             w_panel,
             w_layout: WeightLayout::Packed,
             bias: Some(vec![0]),
+            resumes: false,
             depthwise: false,
             numbers: Numbers::Bytes(Bytes {
                 quad: self.quad,

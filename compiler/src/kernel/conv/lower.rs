@@ -6,6 +6,7 @@ use crate::ir::{Expression, Node, Op, ValueId, Window};
 use crate::kernel::{
     KernelCall, LowerContext, Lowered, NoKernel, Operand, PackLoop, PackPiece, PackSpec, View, zero_halo,
 };
+use std::ops::Range;
 
 /// A blocked view taken apart.
 #[derive(Clone, Copy, Debug)]
@@ -86,16 +87,17 @@ fn extra(cx: &LowerContext, value: ValueId, y: &Image, vectors: usize, first_vec
 
 /// Groups are merged until the channels of a merged group fill whole vectors; the weights of a merged group are block-diagonal.
 fn merged_groups(group: usize, input: usize, output: usize, lanes_in: usize, lanes_out: usize) -> usize {
-    let fits = |g: &usize| {
-        group.is_multiple_of(*g) && (g * input).is_multiple_of(lanes_in) && (g * output).is_multiple_of(lanes_out)
-    };
+    let fits = |g: &usize| (g * input).is_multiple_of(lanes_in) && (g * output).is_multiple_of(lanes_out);
     (1..=group).find(fits).unwrap_or(group)
 }
 
-/// Everything about a convolution that both the plain and the transposed form need.
+/// Everything about a convolution, or about some of its groups, that both the plain and the transposed form need.
+#[derive(Clone)]
 pub(super) struct Geometry {
     pub x: Image,
     pub y: Image,
+    /// Vectors of output channels before these groups.
+    pub first: usize,
     /// Groups after merging, and how many original groups each holds.
     pub groups: usize,
     pub merged: usize,
@@ -104,10 +106,33 @@ pub(super) struct Geometry {
     pub output: usize,
 }
 
-pub(super) fn geometry(x: Image, y: Image, group: usize) -> Geometry {
+/// The convolution as one group.
+pub(super) fn single(x: Image, y: Image) -> Geometry {
+    Geometry { x, y, first: 0, groups: 1, merged: 1, input: x.dims[1], output: y.dims[1] }
+}
+
+/// Merged groups that fill whole vectors, and the groups that are left over.
+fn geometries(x: Image, y: Image, group: usize) -> Vec<Geometry> {
+    if group == 1 {
+        return vec![single(x, y)];
+    }
     let (ic, oc) = (x.dims[1] / group, y.dims[1] / group);
-    let merged = if group == 1 { 1 } else { merged_groups(group, ic, oc, x.lanes, y.lanes) };
-    Geometry { x, y, groups: group / merged, merged, input: ic * merged, output: oc * merged }
+    let merged = merged_groups(group, ic, oc, x.lanes, y.lanes);
+    let (groups, rest) = (group / merged, group % merged);
+    let part = |before: usize, groups: usize, merged: usize| Geometry {
+        x,
+        y,
+        first: before * oc / y.lanes,
+        groups,
+        merged,
+        input: ic * merged,
+        output: oc * merged,
+    };
+    let mut parts = vec![part(0, groups, merged)];
+    if rest > 0 {
+        parts.push(part(groups * merged, 1, rest));
+    }
+    parts
 }
 
 /// Lowers an [`Op::Conv`] whose operands are blocked.
@@ -118,10 +143,6 @@ pub fn lower(cx: &LowerContext, node: &Node) -> Result<Lowered, NoKernel> {
     let x = image(cx.input(node, 0)?)?;
     let y = image(cx.view(node.outputs[0])?)?;
     let depthwise = *group == x.dims[1] && x.dims[1] == y.dims[1] && *group > 1 && x.lanes == y.lanes;
-    let mut g = geometry(x, y, if depthwise { 1 } else { *group });
-    if depthwise {
-        g.input = 1;
-    }
     let weight = *node.inputs.get(1).ok_or_else(|| NoKernel("the weight is missing".into()))?;
     let weight_dims = cx.dims(weight)?;
     let [_, per_group, ky, kx] = weight_dims[..] else {
@@ -129,44 +150,52 @@ pub fn lower(cx: &LowerContext, node: &Node) -> Result<Lowered, NoKernel> {
     };
     check_halo(&x, &y, window, [ky, kx])?;
     let [image_x, block_x, row_x, col_x] = x.strides;
-    let (chunk, chunk_stride, channel_stride) = match x.lanes {
-        _ if depthwise => (1, 0, 4),
-        1 => (g.input, 0, block_x),
-        lanes => (lanes, block_x, 4),
-    };
-    let pad = |d: usize| -window.pad_begin[d];
-    let x_start = pad(0) * row_x + pad(1) * col_x;
-    let tap_steps = [(ky, window.dilation[0] as i64 * row_x), (kx, window.dilation[1] as i64 * col_x)];
-    let group_blocks = |lanes: usize, channels: usize| if lanes > 1 { channels / lanes } else { channels } as i64;
-    let pack =
-        ConvPack { weight_dims: weight_dims.clone(), per_group, merged: g.merged, chunk, lanes: y.lanes, depthwise };
-    let plan = Plan {
-        cx,
-        node,
-        x_start,
-        x_stream: Stream {
-            outer: vec![image_x, block_x * group_blocks(x.lanes, g.input)],
-            panel: if depthwise { block_x } else { 0 },
-            vector: 0,
-            row: window.stride[0] as i64 * row_x,
-            col: window.stride[1] as i64 * col_x,
-        },
-        taps: tap_steps,
-        chunk,
-        chunk_stride,
-        channel_stride,
-        bias: if *bias { Some(node.inputs[2]) } else { None },
-        epilogue,
-        extras_from: if *bias { 3 } else { 2 },
-        rows: y.dims[2],
-        cols: y.dims[3],
-        y_scale: [1, 1],
-        y_start: 0,
-        g,
-        depthwise,
-    };
+    let blocks = |channels: usize| if x.lanes > 1 { channels / x.lanes } else { channels } as i64 * block_x;
+    let taps = [(ky, window.dilation[0] as i64 * row_x), (kx, window.dilation[1] as i64 * col_x)];
     let mut lowered = Lowered::default();
-    plan.calls(&mut lowered, |part| Operand::Packed(weight, pack.spec(&plan.g, part)))?;
+    let parts = if depthwise { vec![Geometry { input: 1, ..single(x, y) }] } else { geometries(x, y, *group) };
+    for g in parts {
+        let (chunk, chunk_stride, channel_stride) = match x.lanes {
+            _ if depthwise => (1, 0, 4),
+            1 => (g.input, 0, block_x),
+            lanes => (lanes, block_x, 4),
+        };
+        let before = g.first * y.lanes * per_group * *group / y.dims[1];
+        let pack = ConvPack {
+            weight_dims: weight_dims.clone(),
+            per_group,
+            merged: g.merged,
+            chunk,
+            lanes: y.lanes,
+            depthwise,
+        };
+        let plan = Plan {
+            cx,
+            node,
+            x_start: blocks(before) - window.pad_begin[0] * row_x - window.pad_begin[1] * col_x,
+            x_stream: Stream {
+                outer: vec![image_x, blocks(g.input)],
+                panel: if depthwise { block_x } else { 0 },
+                vector: 0,
+                row: window.stride[0] as i64 * row_x,
+                col: window.stride[1] as i64 * col_x,
+            },
+            taps,
+            chunk,
+            chunk_stride,
+            channel_stride,
+            bias: if *bias { Some(node.inputs[2]) } else { None },
+            epilogue,
+            extras_from: if *bias { 3 } else { 2 },
+            rows: y.dims[2],
+            cols: y.dims[3],
+            y_scale: [1, 1],
+            y_start: 0,
+            g,
+            depthwise,
+        };
+        plan.calls(&mut lowered, |part, channels| Operand::Packed(weight, pack.spec(&plan.g, part, channels)))?;
+    }
     lowered.calls.extend(zero_halo(cx.target, node.outputs[0], cx.view(node.outputs[0])?));
     Ok(lowered)
 }
@@ -217,8 +246,12 @@ pub(super) struct Plan<'a> {
 }
 
 impl Plan<'_> {
-    /// One call per part.
-    pub fn calls(&self, lowered: &mut Lowered, weights: impl Fn(&choose::Part) -> Operand) -> Result<(), NoKernel> {
+    /// One call per part and block of the reduction. `weights` are those of a part and a range of input channels.
+    pub fn calls(
+        &self,
+        lowered: &mut Lowered,
+        weights: impl Fn(&choose::Part, &Range<usize>) -> Operand,
+    ) -> Result<(), NoKernel> {
         let (g, target) = (&self.g, self.cx.target);
         if g.y.lanes != target.lanes as usize {
             return Err(NoKernel(format!("channel blocks of {} where {} are needed", g.y.lanes, target.lanes)));
@@ -231,14 +264,38 @@ impl Plan<'_> {
         let problem = Problem { rows: self.rows, cols: self.cols, vectors, steps, pixels_limit: 28 };
         let parts = if self.depthwise { vec![choose_depthwise(target, problem)] } else { choose(target, problem).1 };
         for part in parts {
-            let call = self.call(&part, &weights)?;
-            lowered.calls.push(call);
+            let block = self.reduction_block(&part)?;
+            for start in (0..g.input.max(1)).step_by(block) {
+                let channels = start..(start + block).min(g.input);
+                let mut call = self.call(&part, &channels, &weights)?;
+                call.barrier_before = start > 0;
+                lowered.calls.push(call);
+            }
         }
         Ok(())
     }
 
-    fn call(&self, part: &choose::Part, weights: &impl Fn(&choose::Part) -> Operand) -> Result<KernelCall, NoKernel> {
+    /// Input channels that a call sums over. Sums of earlier calls wait in the result, so a residual, which may lie in the same
+    /// memory, has to be added in the only call.
+    fn reduction_block(&self, part: &choose::Part) -> Result<usize, NoKernel> {
+        let g = &self.g;
+        let extras = extras(self.cx, self.node, self.extras_from, &g.y, part.vectors, part.first + g.first)?;
+        if self.depthwise || g.groups * g.merged > 1 || extras.iter().any(|e| e.kind == ExtraKind::Element) {
+            return Ok(g.input.max(1));
+        }
+        let per_channel = self.taps[0].0 * self.taps[1].0 * part.vectors * g.y.lanes * 4;
+        let tiles = g.y.dims[0] * self.rows * self.cols / part.pixels.max(1);
+        Ok(choose::reduction_block(g.input, self.chunk, per_channel, tiles))
+    }
+
+    fn call(
+        &self,
+        part: &choose::Part,
+        channels: &Range<usize>,
+        weights: &impl Fn(&choose::Part, &Range<usize>) -> Operand,
+    ) -> Result<KernelCall, NoKernel> {
         let (g, target) = (&self.g, self.cx.target);
+        let (resumes, last) = (channels.start > 0, channels.end == g.input);
         let width = g.y.lanes as i64 * 4;
         let vectors = g.output.div_ceil(g.y.lanes);
         let [image_y, block, row, col] = g.y.strides;
@@ -251,12 +308,15 @@ impl Plan<'_> {
             row: row * sy,
             col: col * sx,
         };
-        let mut operands = vec![Operand::Value(self.node.inputs[0], self.x_start), weights(part)];
-        if let Some(bias) = self.bias {
+        let skip = (channels.start / self.chunk.max(1)) as i64 * self.chunk_stride;
+        let mut operands = vec![Operand::Value(self.node.inputs[0], self.x_start + skip), weights(part, channels)];
+        let bias = self.bias.filter(|_| !resumes);
+        if let Some(bias) = bias {
             operands.push(Operand::Packed(bias, self.bias_spec(bias, part)?));
         }
         let mut extra_streams = Vec::new();
-        for mut e in extras(self.cx, self.node, self.extras_from, &g.y, part.vectors, part.first)? {
+        let fused = extras(self.cx, self.node, self.extras_from, &g.y, part.vectors, part.first + g.first)?;
+        for mut e in fused.into_iter().filter(|_| last) {
             match e.kind {
                 ExtraKind::Element => {
                     let view = image(self.cx.view(self.node.inputs[self.extras_from + extra_streams.len()])?)?;
@@ -274,11 +334,11 @@ impl Plan<'_> {
             operands.push(e.operand);
             extra_streams.push((e.kind, e.stream));
         }
-        operands.push(Operand::Value(self.node.outputs[0], self.y_start + block * part.first as i64));
-        let steps = g.input * self.taps[0].0 * self.taps[1].0;
+        operands.push(Operand::Value(self.node.outputs[0], self.y_start + block * (part.first + g.first) as i64));
+        let steps = channels.len() * self.taps[0].0 * self.taps[1].0;
         let w_panel = (steps * part.vectors) as i64 * width;
         let input_row = (self.x_stream.row.unsigned_abs() as usize / 4)
-            * g.input.div_ceil(g.x.lanes.max(1))
+            * channels.len().div_ceil(g.x.lanes.max(1))
             * 4
             * part.rows_per_tile;
         let groups = self.rows / part.rows_per_tile;
@@ -294,7 +354,7 @@ impl Plan<'_> {
             vectors: part.vectors,
             tail_lanes: None,
             taps: self.taps,
-            channels: g.input,
+            channels: channels.len(),
             chunk: self.chunk,
             chunk_stride: self.chunk_stride,
             channel_stride: self.channel_stride,
@@ -303,10 +363,11 @@ impl Plan<'_> {
             w_outer: vec![0, w_panel * part.panels as i64],
             w_panel,
             w_layout: WeightLayout::Packed,
-            bias: self.bias.map(|_| vec![0, (part.panels * part.vectors) as i64 * width]),
+            bias: bias.map(|_| vec![0, (part.panels * part.vectors) as i64 * width]),
+            resumes,
             depthwise: self.depthwise,
             numbers: Numbers::Floats,
-            epilogue: self.epilogue.clone(),
+            epilogue: if last { self.epilogue.clone() } else { Expression::default() },
             extras: extra_streams,
             max_pixels: part.pixels,
             row_block: order.row_block,
@@ -320,8 +381,8 @@ impl Plan<'_> {
         let (g, dims) = (&self.g, self.cx.dims(bias)?);
         let count = part.panels * part.vectors * g.y.lanes;
         let piece = |group: usize| PackPiece {
-            start: vec![group * g.output + part.first * g.y.lanes],
-            end: vec![(group + 1) * g.output],
+            start: vec![group * g.output + (part.first + g.first) * g.y.lanes],
+            end: vec![(group + 1) * g.output + g.first * g.y.lanes],
             loops: vec![PackLoop { count, dim: 0, step: 1 }],
         };
         Ok(PackSpec { source: dims, pieces: (0..g.groups).map(piece).collect() })
@@ -339,7 +400,7 @@ struct ConvPack {
 }
 
 impl ConvPack {
-    fn spec(&self, g: &Geometry, part: &choose::Part) -> PackSpec {
+    fn spec(&self, g: &Geometry, part: &choose::Part, channels: &Range<usize>) -> PackSpec {
         let [_, _, ky, kx] = self.weight_dims[..] else { return PackSpec::plain(&self.weight_dims) };
         let mut pieces = Vec::new();
         let panel = part.vectors * self.lanes;
@@ -350,22 +411,22 @@ impl ConvPack {
             return PackSpec { source: self.weight_dims.clone(), pieces };
         }
         for group in 0..g.groups {
-            let first = group * g.output + part.first * self.lanes;
-            let end = (group + 1) * g.output;
+            let first = group * g.output + (part.first + g.first) * self.lanes;
+            let end = (group + 1) * g.output + g.first * self.lanes;
             if self.merged > 1 {
                 self.diagonal(&mut pieces, g, (first, end), part);
                 continue;
             }
             for p in 0..part.panels {
-                for (start, channels) in chunks(g.input, self.chunk) {
+                for (start, (chunk, count)) in chunks(channels.len(), self.chunk) {
                     let loops = vec![
-                        PackLoop { count: channels.1, dim: 1, step: self.chunk },
+                        PackLoop { count, dim: 1, step: self.chunk },
                         PackLoop { count: ky, dim: 2, step: 1 },
                         PackLoop { count: kx, dim: 3, step: 1 },
-                        PackLoop { count: channels.0, dim: 1, step: 1 },
+                        PackLoop { count: chunk, dim: 1, step: 1 },
                         PackLoop { count: panel, dim: 0, step: 1 },
                     ];
-                    let start = vec![first + p * panel, start, 0, 0];
+                    let start = vec![first + p * panel, channels.start + start, 0, 0];
                     pieces.push(PackPiece { start, end: vec![end, self.per_group, ky, kx], loops });
                 }
             }
@@ -373,48 +434,57 @@ impl ConvPack {
         PackSpec { source: self.weight_dims.clone(), pieces }
     }
 
-    /// Merged groups: for each input channel only the output channels of its own group are not zero. Written per
-    /// input channel as a run of zeros, the group's rows, and zeros again, each an own piece of one tap row.
+    /// Merged groups: for each input channel only the output channels `rows` of its own group are not zero.
     fn diagonal(&self, pieces: &mut Vec<PackPiece>, g: &Geometry, rows: (usize, usize), part: &choose::Part) {
         let [_, _, ky, kx] = self.weight_dims[..] else { return };
-        let (panel, out_per_group) = (part.vectors * self.lanes, g.output / self.merged);
-        let dims = vec![rows.1, self.per_group, ky, kx];
+        let panel = part.vectors * self.lanes;
         for p in 0..part.panels {
-            let first = rows.0 + p * panel;
             for (start, (channels, count)) in chunks(g.input, self.chunk) {
                 for c in 0..count {
                     for (y, x) in (0..ky).flat_map(|y| (0..kx).map(move |x| (y, x))) {
-                        for i in 0..channels {
-                            let channel = start + c * self.chunk + i;
-                            let owner = channel / self.per_group;
-                            let group_first = rows.1 - g.output + owner * out_per_group;
-                            let own = (group_first, group_first + out_per_group);
-                            let at = vec![first, channel % self.per_group, y, x];
-                            diagonal_row(pieces, at, &dims, panel, own);
-                        }
+                        let first = start + c * self.chunk;
+                        let block = [first, first + channels];
+                        self.diagonal_block(pieces, g, (rows.0 + p * panel, rows.1), panel, block, [y, x]);
                     }
                 }
             }
         }
     }
-}
 
-/// `panel` packed elements from row `at[0]` on of which only rows `own` are taken.
-fn diagonal_row(pieces: &mut Vec<PackPiece>, at: Vec<usize>, dims: &[usize], panel: usize, own: (usize, usize)) {
-    let (first, last) = (at[0], at[0] + panel);
-    let mut push = |from: usize, to: usize, zero: bool| {
-        if from < to {
-            let mut start = at.clone();
-            start[0] = from;
-            let mut end = dims.to_vec();
-            end[0] = if zero { 0 } else { to };
-            pieces.push(PackPiece { start, end, loops: vec![PackLoop { count: to - from, dim: 0, step: 1 }] });
+    /// `[channel][output channel]` of one tap. The rows of a group are as far apart as the panel is wide, so that those of all
+    /// its channels are one piece, with the zeros between them behind the piece's end.
+    fn diagonal_block(
+        &self,
+        pieces: &mut Vec<PackPiece>,
+        g: &Geometry,
+        (first, last): (usize, usize),
+        panel: usize,
+        [begin, end]: [usize; 2],
+        [y, x]: [usize; 2],
+    ) {
+        let [_, per_group, ky, kx] = self.weight_dims[..] else { return };
+        let mut push = |row: usize, past: usize, channel: usize, loops: &[(usize, usize)]| {
+            let loops = loops.iter().map(|(dim, count)| PackLoop { count: *count, dim: *dim, step: 1 }).collect();
+            pieces.push(PackPiece { start: vec![row, channel, y, x], end: vec![past, per_group, ky, kx], loops });
+        };
+        let (of_group, base, mut at) = (g.output / self.merged, last - g.output, 0);
+        for owner in begin / per_group..end.div_ceil(per_group) {
+            let (from, to) = ((owner * per_group).max(begin), ((owner + 1) * per_group).min(end));
+            let own = base + owner * of_group;
+            let (low, high) = (own.clamp(first, first + panel), (own + of_group).clamp(first, first + panel));
+            if low == high {
+                continue;
+            }
+            let begins = (from - begin) * panel + low - first;
+            push(0, 0, 0, &[(0, begins - at)]);
+            let channel = from - owner * per_group;
+            push(low, high, channel, &[(1, to - from - 1), (0, panel)]);
+            push(low, high, channel + to - from - 1, &[(0, high - low)]);
+            at = begins + (to - from - 1) * panel + high - low;
         }
-    };
-    let (lo, hi) = (own.0.clamp(first, last), own.1.clamp(first, last));
-    push(first, lo, true);
-    push(lo, hi, false);
-    push(hi, last, true);
+        push(0, 0, 0, &[(0, (end - begin) * panel - at)]);
+        pieces.retain(|piece| !piece.is_empty());
+    }
 }
 
 /// `(first channel, (channels of a chunk, chunks))`: the whole chunks, then the rest.

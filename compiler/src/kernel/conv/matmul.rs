@@ -340,6 +340,7 @@ impl Product<'_> {
             w_panel,
             w_layout,
             bias: self.bias.map(|_| vec![0; self.outer.len()]),
+            resumes: false,
             depthwise: false,
             numbers: Numbers::Floats,
             epilogue: self.epilogue.clone(),

@@ -107,6 +107,8 @@ pub struct TileSpec {
     pub w_layout: WeightLayout,
     /// Whether there is a bias vector (bytes per outer loop; a panel is dense).
     pub bias: Option<Vec<i64>>,
+    /// Whether sums begin with what the result holds (those of earlier channels, of another call) in place of a bias.
+    pub resumes: bool,
     /// Whether input elements are read as vectors of channels (depthwise: one vector, one channel) instead of broadcast.
     pub depthwise: bool,
     /// What is multiplied. The bias of bytes is i32.
@@ -160,6 +162,9 @@ impl TileSpec {
         };
         let mut name = format!("{}-{numbers}-{}x{}", self.family, pixels, self.vectors * lanes as usize);
         let _ = write!(name, "-k{ky}x{kx}-c{}-{}x{}", self.channels, self.rows, self.cols);
+        if self.resumes {
+            name.push_str("-resumed");
+        }
         for step in &self.epilogue.steps {
             name.push('-');
             name.push_str(&step_word(step));

@@ -5,10 +5,11 @@
 //! constant from each such tap to the next: a convolution with its own taps that writes every `stride`-th row.
 
 use super::choose::Part;
-use super::lower::{Plan, geometry, image};
+use super::lower::{Plan, image, single};
 use super::spec::Stream;
 use crate::ir::{Node, Op, Window};
 use crate::kernel::{LowerContext, Lowered, NoKernel, Operand, PackLoop, PackPiece, PackSpec, zero_halo};
+use std::ops::Range;
 
 /// The taps of one phase along one dimension.
 #[derive(Clone, Copy, Debug)]
@@ -102,10 +103,13 @@ pub fn lower(cx: &LowerContext, node: &Node) -> Result<Lowered, NoKernel> {
                 cols: px.count,
                 y_scale: [window.stride[0] as i64, window.stride[1] as i64],
                 y_start: py.first as i64 * row_y + px.first as i64 * col_y,
-                g: geometry(x, y, 1),
+                g: single(x, y),
                 depthwise: false,
             };
-            plan.calls(&mut lowered, |part| Operand::Packed(weight, pack(&dims, &py, &px, chunk, part, y.lanes)))?;
+            let phase = [&py, &px];
+            plan.calls(&mut lowered, |part, channels| {
+                Operand::Packed(weight, pack(&dims, phase, chunk, channels, part, y.lanes))
+            })?;
         }
     }
     lowered.calls.extend(zero_halo(cx.target, node.outputs[0], cx.view(node.outputs[0])?));
@@ -113,20 +117,27 @@ pub fn lower(cx: &LowerContext, node: &Node) -> Result<Lowered, NoKernel> {
 }
 
 /// Weight `[ic, oc, ky, kx]`: the taps of one phase, chunk by chunk.
-fn pack(dims: &[usize], py: &Phase, px: &Phase, chunk: usize, part: &Part, lanes: usize) -> PackSpec {
+fn pack(
+    dims: &[usize],
+    [py, px]: [&Phase; 2],
+    chunk: usize,
+    channels: &Range<usize>,
+    part: &Part,
+    lanes: usize,
+) -> PackSpec {
     let panel = part.vectors * lanes;
     let l = |count, dim, step| PackLoop { count, dim, step };
     let mut pieces = Vec::new();
     for p in 0..part.panels {
-        for (start, (channels, count)) in super::lower::chunks(dims[0], chunk) {
+        for (start, (wide, count)) in super::lower::chunks(channels.len(), chunk) {
             let loops = vec![
                 l(count, 0, chunk),
                 l(py.taps, 2, py.tap_step),
                 l(px.taps, 3, px.tap_step),
-                l(channels, 0, 1),
+                l(wide, 0, 1),
                 l(panel, 1, 1),
             ];
-            let start = vec![start, part.first * lanes + p * panel, py.tap, px.tap];
+            let start = vec![channels.start + start, part.first * lanes + p * panel, py.tap, px.tap];
             pieces.push(PackPiece { start, end: dims.to_vec(), loops });
         }
     }
