@@ -30,6 +30,10 @@ pub(crate) fn build(
         command.args(["--locked", "--crate-type", "staticlib", "--features", "executable", "--target-dir"]);
         command.arg(target_folder).args(offline.then_some("--offline"));
         command.args(triple.iter().flat_map(|triple| ["--target", triple]));
+        if effort == Effort::Full {
+            // Decoders of pictures, archives and options: their size counts in every executable, their speed does not.
+            command.args(["--config", "profile.release.package.\"*\".opt-level=\"s\""]);
+        }
         set_profile(&mut command, effort);
         if command.status()?.success() {
             let folder = target_folder.join(triple.unwrap_or_default());

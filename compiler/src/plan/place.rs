@@ -179,12 +179,21 @@ impl Placer<'_> {
         (root, offset + parent.offset, view)
     }
 
+    /// The value whose buffer a value is in.
+    fn root(&self, value: ValueId) -> ValueId {
+        let mut root = value;
+        while let Some(parent) = self.parent.get(&root) {
+            root = parent.of;
+        }
+        root
+    }
+
     fn is_computed(&self, value: ValueId) -> bool {
         matches!(self.graph.value(value).origin, Origin::Node(..))
     }
 
     fn adopt(&mut self, child: ValueId, of: ValueId, offset: i64, view: Option<View>) {
-        let root = self.resolve(of).0;
+        let root = self.root(of);
         self.parent.insert(child, Parent { of, offset, view });
         self.shared.insert(root);
         self.shared.insert(child);
@@ -349,11 +358,11 @@ impl Placer<'_> {
         };
         let step = self.step[&node.id];
         let found = node.inputs.iter().skip(first).copied().find(|v| {
-            let root = self.resolve(*v).0;
+            let root = self.root(*v);
             self.graph.ty(*v) == self.graph.ty(result)
                 && self.is_computed(root)
                 && !self.graph.is_output(*v)
-                && node.inputs.iter().filter(|w| self.resolve(**w).0 == root).count() == 1
+                && node.inputs.iter().filter(|w| self.root(**w) == root).count() == 1
                 && self.family_ends(root, step)
                 && self.resolve(*v).2 == self.dense(result).0
                 && !self.graph.is_output(result)
@@ -365,7 +374,7 @@ impl Placer<'_> {
 
     /// Whether no value of a family is used after `step`, and the family is a single value or its overwritten line.
     fn family_ends(&self, root: ValueId, step: usize) -> bool {
-        let members = self.graph.values().filter(|(v, _)| self.resolve(*v).0 == root);
+        let members = self.graph.values().filter(|(v, _)| self.root(*v) == root);
         members
             .into_iter()
             .all(|(v, _)| self.last_use.get(&v).copied().unwrap_or(0) <= step && !self.graph.is_output(v))
