@@ -226,6 +226,19 @@ impl Model {
     pub fn is_static(&self) -> bool {
         self.regions.is_none() && self.late.is_none()
     }
+    /// The graphs that are compiled of a model that runs region by region, in the order in which they run.
+    pub fn regions(&self) -> Vec<&Graph> {
+        self.regions.iter().flat_map(Executable::regions).collect()
+    }
+    /// Whether what some inputs hold decides the graph, which is then empty here: [`Model::for_inputs`] has it.
+    pub fn needs_inputs(&self) -> bool {
+        self.late.is_some()
+    }
+    /// Where inputs decide the graph: the model for these, and those of them that it still takes.
+    pub fn for_inputs(&self, inputs: Vec<Value>) -> Result<Option<(Arc<Model>, Vec<Value>)>, Error> {
+        self.check_count(inputs.len())?;
+        self.late.as_ref().map(|late| late.model(inputs)).transpose()
+    }
     /// Calls `see` with every compiled program that is kept now; tells whether there are nodes outside of them, which go to
     /// the library.
     pub fn programs(&self, see: &mut dyn FnMut(&Program)) -> bool {

@@ -135,6 +135,40 @@ fn bench_measures_what_runs_region_by_region() {
 }
 
 #[test]
+fn what_runs_region_by_region_is_checked_dumped_and_compared() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let (sized, axes, inputs) = (path("sized.onnx"), path("axes.onnx"), path("in.npz"));
+    std::fs::write(&sized, sized_by_data()).unwrap();
+    std::fs::write(&axes, axes_as_input()).unwrap();
+    let x = brolga::Tensor::from_slice(&[4, 6], &[0f32, 1., -2., 3.].repeat(6)).unwrap();
+    brolga_runner::write_npz(Path::new(&inputs), &[("x".into(), x.clone())]).unwrap();
+    let json = |model: &str| -> serde_json::Value { serde_json::from_str(&text(["check", model, "--json"])).unwrap() };
+    assert_eq!((&json(&sized)["run_only"], &json(&sized)["compiled"]), (&true.into(), &true.into()));
+    let tile = text(["dump", &sized, "--emit", "tile"]);
+    assert!(tile.contains("region 1 of 2") && tile.contains("kernel elementwise-exp-24"), "{tile}");
+    for stage in ["laid-out", "scheduled"] {
+        let dump = text(["dump", &sized, "--stage", stage]);
+        assert!(dump.contains("region 2 of 2, 3 nodes\n; only a run tells its extents"), "{dump}");
+    }
+    assert!(refusal(2, ["dump", &axes]).contains("--inputs"));
+    assert_eq!(json(&axes)["decided_by_inputs"][0]["op"], "ReduceSum");
+
+    // Three of every four elements are at least 0: e to their power has a floor above 0.
+    let values = [("x".into(), x), ("axes".into(), brolga::Tensor::from_slice(&[1], &[1i64]).unwrap())];
+    brolga_runner::write_npz(Path::new(&path("both.npz")), &values).unwrap();
+    for (model, given, shape) in [(&sized, "in.npz", [18, 0]), (&axes, "both.npz", [4, 1])] {
+        text(["run", model, "--inputs", &path(given), "--outputs", &path("out.npz")]);
+        let outputs = brolga_runner::read_npz(Path::new(&path("out.npz"))).unwrap();
+        let wanted: Vec<usize> = shape.into_iter().filter(|n| *n > 0).collect();
+        assert_eq!(outputs[0].1.shape(), wanted);
+        let out = text(["compare", model, "--inputs", &path(given), "--expect", &path("out.npz"), "--steps"]);
+        assert!(out.contains("every step agrees"), "{out}");
+        assert!(text(["dump", model, "--inputs", &path(given)]).starts_with("graph"));
+    }
+}
+
+#[test]
 fn dumps_repeat_byte_for_byte() {
     let dumps: [&[&str]; 9] = [
         &[],
@@ -317,7 +351,7 @@ fn exploding(extent: i64) -> Vec<u8> {
     small_model(&[("x", 1, &[1])], &nodes, &[("s", &[extent; 2])])
 }
 
-/// A model whose output has as many elements as e to the power of its input has above 1: the roots of those.
+/// A model whose output has as many elements as e to the power of its input has from 1 on: the roots of those.
 fn sized_by_data() -> Vec<u8> {
     let nodes: [(&str, &[&str], &str); 6] = [
         ("Exp", &["x"], "e"),

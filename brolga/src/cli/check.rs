@@ -16,7 +16,7 @@ use std::io::Write;
   brolga check model.onnx --json
 
 Ends with 0 when the model is supported and with 4 when it is not. A model whose sizes only a run can tell is supported by `run`
-alone, which is said.")]
+alone, which is said, as is which nodes depend on what the inputs hold. Sizes that are not known are not tried.")]
 pub struct Args {
     #[command(flatten)]
     model: ModelArgs,
@@ -25,37 +25,69 @@ pub struct Args {
     json: bool,
 }
 
+/// What was found out.
+#[derive(Default)]
+struct Verdict {
+    /// Nodes that cannot be imported.
+    unsupported: Vec<UnsupportedNode>,
+    /// Nodes that only the values of inputs can tell: axes, sizes and the like.
+    decided_by_inputs: Vec<UnsupportedNode>,
+    /// Nodes that were imported but for which neither a kernel nor a library function exists.
+    uncompiled: Vec<String>,
+    /// Whether the model can only be run: of such a model, what has known sizes is compiled.
+    run_only: bool,
+    /// Whether code was made.
+    compiled: bool,
+}
+
 pub fn execute(args: &Args, out: &mut dyn Write) -> Done {
     let options = args.model.options(0)?;
     let loaded = brolga_proto::load(&args.model.model, &options.limits).map_err(Error::from)?;
     let import = brolga_frontend::Options { dims: options.dims, ..Default::default() };
     let report = support_report(&loaded, &import).map_err(Error::from)?;
-    let (uncompiled, run_only) = if report.unsupported.is_empty() { uncompiled(args)? } else { (Vec::new(), false) };
-    let supported = report.unsupported.is_empty() && uncompiled.is_empty();
     let nodes = brolga_frontend::inspect(&loaded).nodes;
+    let words = report.to_string();
+    let verdict = judge(args, report.unsupported)?;
+    let supported = verdict.unsupported.is_empty() && verdict.uncompiled.is_empty();
+    let name = args.model.name();
     if args.json {
-        let unsupported: Vec<Value> = report.unsupported.iter().map(node_json).collect();
+        let list = |nodes: &[UnsupportedNode]| -> Vec<Value> { nodes.iter().map(node_json).collect() };
         let value = json!({
-            "supported": supported, "nodes": nodes, "unsupported": unsupported, "uncompiled": uncompiled,
-            "run_only": run_only,
+            "supported": supported, "nodes": nodes, "unsupported": list(&verdict.unsupported),
+            "decided_by_inputs": list(&verdict.decided_by_inputs), "uncompiled": verdict.uncompiled,
+            "run_only": verdict.run_only, "compiled": verdict.compiled,
         });
         writeln!(out, "{value:#}")?;
     } else if supported {
-        let how = if run_only {
-            "; its sizes are known at run time only, so that it cannot be compiled to a file"
-        } else {
-            ""
-        };
-        writeln!(out, "{}: supported ({nodes} nodes{how})", args.model.name())?;
-    } else if uncompiled.is_empty() {
-        writeln!(out, "{}: {report}", args.model.name())?;
+        writeln!(out, "{name}: supported ({nodes} nodes{})", verdict.limits())?;
+        for node in &verdict.decided_by_inputs {
+            writeln!(out, "  decided by inputs: node \"{}\" ({})", node.name, node.op)?;
+        }
+    } else if verdict.uncompiled.is_empty() {
+        writeln!(out, "{name}: {words}")?;
     } else {
-        writeln!(out, "{}: {} nodes cannot be compiled", args.model.name(), uncompiled.len())?;
-        for line in uncompiled {
+        writeln!(out, "{name}: {} nodes cannot be compiled", verdict.uncompiled.len())?;
+        for line in verdict.uncompiled {
             writeln!(out, "  {line}")?;
         }
     }
     Ok(if supported { ExitCode::Ok } else { ExitCode::Unsupported })
+}
+
+impl Verdict {
+    /// What a supported model cannot do, or was not tried.
+    fn limits(&self) -> &'static str {
+        match self {
+            Verdict { decided_by_inputs, .. } if !decided_by_inputs.is_empty() => {
+                "; what its inputs hold decides some, so that a run alone can tell, and it cannot be compiled to a file"
+            }
+            Verdict { run_only: true, .. } => {
+                "; its sizes are known at run time only, so that it cannot be compiled to a file"
+            }
+            Verdict { compiled: false, .. } => "; not compiled: give sizes with --dim to try that too",
+            _ => "",
+        }
+    }
 }
 
 fn node_json(node: &UnsupportedNode) -> Value {
@@ -64,22 +96,34 @@ fn node_json(node: &UnsupportedNode) -> Value {
     })
 }
 
-/// Nodes that were imported but for which neither a kernel nor a library function exists, and whether the model can only be
-/// run: of such a model, what has known sizes is compiled.
-fn uncompiled(args: &Args) -> Result<(Vec<String>, bool), Stop> {
+/// Compiles as much as can be.
+fn judge(args: &Args, unsupported: Vec<UnsupportedNode>) -> Result<Verdict, Stop> {
     let options = args.model.options(0)?;
+    if !unsupported.is_empty() {
+        let late = common::open(&args.model, options).is_ok_and(|model| model.needs_inputs());
+        return Ok(match late {
+            true => Verdict { decided_by_inputs: unsupported, run_only: true, ..Verdict::default() },
+            false => Verdict { unsupported, ..Verdict::default() },
+        });
+    }
     let model = common::open(&args.model, options.clone())?;
     let run_only = !model.is_static();
     let compiled = match run_only {
         true => Model::load_with(&args.model.model, options).map(drop),
-        false => model.compile(&default_bindings(&model)?).map(drop),
+        false => match default_bindings(&model) {
+            Ok(values) => model.compile(&values).map(drop),
+            Err(_) => return Ok(Verdict::default()),
+        },
     };
     match compiled {
         Err(
             Error::Compile(CompileError::Unsupported(nodes))
             | Error::Execute(ExecuteError::Compile(CompileError::Unsupported(nodes))),
-        ) => Ok((nodes.iter().map(|node| node.trim().to_owned()).collect(), run_only)),
+        ) => {
+            let uncompiled = nodes.iter().map(|node| node.trim().to_owned()).collect();
+            Ok(Verdict { uncompiled, run_only, ..Verdict::default() })
+        }
         Err(error) => Err(error.into()),
-        Ok(()) => Ok((Vec::new(), run_only)),
+        Ok(()) => Ok(Verdict { run_only, compiled: true, ..Verdict::default() }),
     }
 }

@@ -1,17 +1,21 @@
 //! `brolga dump`: the graph after any stage, what each pass did, and the kernels in any form.
 
+use super::bench::gather;
 use super::common::{self, Done, ModelArgs, Stop, default_bindings};
 use super::schedule;
-use brolga::{Error, Model, Options};
-use brolga_compiler::codegen::{LevelTarget, clif, disassemble};
-use brolga_compiler::compile::{CompileError, Compiled};
+use brolga::{Error, Level, Model, Options, Tensor, Value};
+use brolga_compiler::codegen::{Code, LevelTarget, clif, disassemble};
+use brolga_compiler::compile::{CompileError, CompileOptions, Compiled, compile};
 use brolga_compiler::ir::{Bindings, Graph};
 use brolga_compiler::pass::pipeline::{OPTIMIZE, lay_out, optimize, pass_names};
 use brolga_compiler::pass::{PassOptions, PassRecord, Record, Remark, run_stages};
+use brolga_compiler::tile::Kernel;
 use brolga_runner::{ExitCode, Failure};
 use similar::TextDiff;
 use std::collections::HashMap;
 use std::io::Write;
+use std::path::PathBuf;
+use std::sync::Arc;
 
 /// Print the graph after a stage, what the passes did, or the kernels
 #[derive(clap::Args)]
@@ -23,7 +27,11 @@ use std::io::Write;
   brolga dump model.onnx --between=fold-batchnorm
   brolga dump model.onnx --emit tile
   brolga dump model.onnx --emit asm --kernel NAME
-  brolga dump model.onnx --emit clif --cpu x86-64")]
+  brolga dump model.onnx --emit clif --cpu x86-64
+  brolga dump model.onnx --inputs in.npz          where what inputs hold decides the graph
+
+Of a model that runs region by region, the regions whose sizes are known are laid out and compiled one by one; the others have
+no code before a run.")]
 pub struct Args {
     #[command(flatten)]
     model: ModelArgs,
@@ -39,6 +47,9 @@ pub struct Args {
     /// Only the kernel of this name
     #[arg(long, value_name = "NAME", requires = "emit")]
     kernel: Option<String>,
+    /// Inputs: an .npz archive; they give symbolic dimensions their values
+    #[arg(long, value_name = "F.npz")]
+    inputs: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, clap::ValueEnum)]
@@ -52,15 +63,98 @@ enum Form {
 }
 
 pub fn execute(args: &Args, out: &mut dyn Write) -> Done {
-    let options = args.model.options(0)?;
     if let Some(form) = args.emit {
-        kernels(&common::open(&args.model, options)?, form, args.kernel.as_deref(), out)?;
+        kernels(&Source::open(args, args.model.options(0)?)?, form, args.kernel.as_deref(), out)?;
     } else if let Some(pass) = &args.between {
-        between(args, options, pass, out)?;
+        between(args, pass, out)?;
     } else {
-        stage(&common::open(&args.model, options)?, &args.stage, out)?;
+        stage(&Source::open(args, args.model.options(0)?)?, &args.stage, out)?;
     }
     Ok(ExitCode::Ok)
+}
+
+/// What is dumped: a model, and inputs that tell sizes.
+struct Source {
+    model: Arc<Model>,
+    inputs: Option<Vec<Tensor>>,
+}
+
+/// A graph that becomes one program.
+struct Part {
+    /// Which, where there are several.
+    title: Option<String>,
+    /// The optimised graph, or why there is none before a run.
+    graph: Result<Graph, String>,
+}
+
+impl Source {
+    fn open(args: &Args, options: Options) -> Result<Source, Stop> {
+        let model = common::open(&args.model, options)?;
+        let inputs = args.inputs.as_ref().map(|path| gather(&model, Some(path.clone()))).transpose()?;
+        if !model.needs_inputs() {
+            return Ok(Source { model: Arc::new(model), inputs });
+        }
+        let values = inputs.map(|inputs| inputs.into_iter().map(Value::Tensor).collect());
+        match values.map(|values| model.for_inputs(values)).transpose()?.flatten() {
+            Some((model, _)) => Ok(Source { model, inputs: None }),
+            None => {
+                Err(Failure::usage("what some inputs hold decides the graph: give them with --inputs F.npz").into())
+            }
+        }
+    }
+
+    fn values(&self) -> Result<Bindings, Stop> {
+        match &self.inputs {
+            Some(inputs) => Ok(self.model.bindings(&inputs.iter().map(Tensor::shape).collect::<Vec<_>>())?),
+            None => Ok(default_bindings(&self.model)?),
+        }
+    }
+
+    /// The graphs that become programs, with a value for every symbol.
+    fn parts(&self) -> Result<Vec<Part>, Stop> {
+        if self.model.is_static() {
+            let values = self.values()?;
+            let graph = match values.is_empty() {
+                true => self.model.graph().clone(),
+                false => {
+                    let bound = self.model.imported().bind(&values).map_err(Error::from)?;
+                    optimize(bound, &PassOptions::default()).map_err(failed)?.graph
+                }
+            };
+            return Ok(vec![Part { title: None, graph: Ok(graph) }]);
+        }
+        let regions = self.model.regions();
+        let count = regions.len();
+        let part = |(number, region): (usize, &Graph)| {
+            let title = Some(format!("region {} of {count}, {} nodes", number + 1, region.len()));
+            let symbols = region.all_symbols();
+            let graph = match symbols.is_empty() {
+                true => Ok(optimize(region.clone(), &PassOptions::default()).map_err(failed)?.graph),
+                false => Err(format!("only a run tells its extents: {}", symbols.join(", "))),
+            };
+            Ok(Part { title, graph })
+        };
+        regions.into_iter().enumerate().map(part).collect()
+    }
+}
+
+impl Part {
+    /// Prints the title; gives the graph, or prints why there is none.
+    fn begin(&self, out: &mut dyn Write) -> std::io::Result<Option<&Graph>> {
+        if let Some(title) = &self.title {
+            writeln!(out, "\n; {title}")?;
+        }
+        if let Err(why) = &self.graph {
+            writeln!(out, "; {why}")?;
+        }
+        Ok(self.graph.as_ref().ok())
+    }
+}
+
+fn compiled(model: &Model, graph: &Graph) -> Result<Compiled, Stop> {
+    let threads = brolga_runtime::default_threads().get();
+    let options = CompileOptions { level: model.level(), threads, passes: PassOptions::default() };
+    Ok(compile(graph, &options).map_err(Error::from)?)
 }
 
 /// What a pipeline's failure is to the user.
@@ -68,18 +162,28 @@ fn failed(error: brolga_compiler::pass::PassError) -> Stop {
     Error::from(error).into()
 }
 
-fn stage(model: &Model, name: &str, out: &mut dyn Write) -> Result<(), Stop> {
+fn stage(source: &Source, name: &str, out: &mut dyn Write) -> Result<(), Stop> {
+    let model = &*source.model;
     let known: Vec<&str> = OPTIMIZE.iter().map(|stage| stage.name).collect();
     match name {
         "imported" => out.write_all(model.imported().to_text().as_bytes())?,
         "optimized" => out.write_all(model.ir_text().as_bytes())?,
         "laid-out" => {
-            let target = model.level().target();
-            let graph = lay_out(bound(model)?, target.lanes, &PassOptions::default()).map_err(failed)?.graph;
             writeln!(out, "; for level {}", model.level())?;
-            out.write_all(graph.to_text().as_bytes())?;
+            for part in source.parts()? {
+                let Some(graph) = part.begin(out)? else { continue };
+                let lanes = model.level().target().lanes;
+                let graph = lay_out(graph.clone(), lanes, &PassOptions::default()).map_err(failed)?.graph;
+                out.write_all(graph.to_text().as_bytes())?;
+            }
         }
-        "scheduled" => schedule::print(&compiled(model)?, out)?,
+        "scheduled" => {
+            for part in source.parts()? {
+                if let Some(graph) = part.begin(out)? {
+                    schedule::print(&compiled(model, graph)?, out)?;
+                }
+            }
+        }
         _ => match known.iter().position(|known| *known == name) {
             Some(last) => {
                 let stages = OPTIMIZE.get(..=last).unwrap_or_default();
@@ -96,37 +200,29 @@ fn stage(model: &Model, name: &str, out: &mut dyn Write) -> Result<(), Stop> {
     Ok(())
 }
 
-/// The optimised graph with a value for every symbol.
-fn bound(model: &Model) -> Result<Graph, Stop> {
-    let values = default_bindings(model)?;
-    if values.is_empty() {
-        return Ok(model.graph().clone());
-    }
-    let graph = model.imported().bind(&values).map_err(Error::from)?;
-    Ok(optimize(graph, &PassOptions::default()).map_err(failed)?.graph)
-}
-
-fn compiled(model: &Model) -> Result<Compiled, Stop> {
-    let values: Bindings = default_bindings(model)?;
-    Ok(model.compile(&values)?)
-}
-
-fn between(args: &Args, mut options: Options, pass: &str, out: &mut dyn Write) -> Result<(), Stop> {
+fn between(args: &Args, pass: &str, out: &mut dyn Write) -> Result<(), Stop> {
     const LAYOUT: &str = "pick-layout";
     let names = pass_names();
     if !pass.is_empty() && pass != LAYOUT && !names.contains(&pass) {
         let text = format!("no pass `{pass}`; passes are {}, {LAYOUT}", names.join(", "));
         return Err(Failure::usage(text).into());
     }
+    let mut options = args.model.options(0)?;
     options.passes.record = if pass.is_empty() { Record::All } else { Record::Only(pass.to_owned()) };
     let recording = options.passes.clone();
-    let model = common::open(&args.model, options)?;
-    if pass == LAYOUT {
-        writeln!(out, "; for level {}", model.level())?;
-        let outcome = lay_out(bound(&model)?, model.level().target().lanes, &recording).map_err(failed)?;
-        return print_log(&outcome.log, pass, out);
+    let source = Source::open(args, options)?;
+    let model = &*source.model;
+    if pass != LAYOUT {
+        return print_log(model.pass_log(), pass, out);
     }
-    print_log(model.pass_log(), pass, out)
+    writeln!(out, "; for level {}", model.level())?;
+    for part in source.parts()? {
+        if let Some(graph) = part.begin(out)? {
+            let outcome = lay_out(graph.clone(), model.level().target().lanes, &recording).map_err(failed)?;
+            print_log(&outcome.log, pass, out)?;
+        }
+    }
+    Ok(())
 }
 
 /// Runs of passes that did something, or refused something other than in their run before.
@@ -160,34 +256,43 @@ fn print_log(log: &[PassRecord], pass: &str, out: &mut dyn Write) -> Result<(), 
     Ok(())
 }
 
-fn kernels(model: &Model, form: Form, only: Option<&str>, out: &mut dyn Write) -> Result<(), Stop> {
-    let (compiled, level) = (compiled(model)?, model.level());
+fn kernels(source: &Source, form: Form, only: Option<&str>, out: &mut dyn Write) -> Result<(), Stop> {
+    let level = source.model.level();
     if matches!(form, Form::Clif) && level.target().lanes != 4 {
         let text = format!("level {level} does not go through Cranelift's IR; try --cpu x86-64 or --cpu aarch64");
         return Err(Failure::usage(text).into());
     }
-    let chosen: Vec<usize> =
-        (0..compiled.kernels.len()).filter(|i| only.is_none_or(|name| compiled.kernels[*i].name == name)).collect();
-    if chosen.is_empty()
-        && let Some(name) = only
-    {
-        let names: Vec<&str> = compiled.kernels.iter().map(|kernel| kernel.name.as_str()).collect();
-        return Err(Failure::usage(format!("no kernel `{name}`; kernels are {}", names.join(", "))).into());
-    }
     writeln!(out, "; for level {level}")?;
-    for i in chosen {
-        let kernel = &compiled.kernels[i];
-        match form {
-            Form::Tile => writeln!(out, "{kernel}")?,
-            Form::Clif => {
-                let text = clif::text(kernel, level).map_err(|error| Error::from(CompileError::from(error)))?;
-                writeln!(out, "; kernel {}\n{text}", kernel.name)?;
+    let (mut names, mut printed) = (Vec::new(), 0);
+    for part in source.parts()? {
+        let Some(graph) = part.begin(out)? else { continue };
+        let compiled = compiled(&source.model, graph)?;
+        for (kernel, code) in compiled.kernels.iter().zip(&compiled.codes) {
+            names.push(kernel.name.clone());
+            if only.is_none_or(|name| kernel.name == name) {
+                print_kernel(kernel, code, form, level, out)?;
+                printed += 1;
             }
-            Form::Asm => {
-                let code = &compiled.codes[i];
-                writeln!(out, "; kernel {}, {} bytes", kernel.name, code.bytes.len())?;
-                writeln!(out, "{}", disassemble(code, level))?;
-            }
+        }
+    }
+    match only {
+        Some(name) if printed == 0 => {
+            Err(Failure::usage(format!("no kernel `{name}`; kernels are {}", names.join(", "))).into())
+        }
+        _ => Ok(()),
+    }
+}
+
+fn print_kernel(kernel: &Kernel, code: &Code, form: Form, level: Level, out: &mut dyn Write) -> Result<(), Stop> {
+    match form {
+        Form::Tile => writeln!(out, "{kernel}")?,
+        Form::Clif => {
+            let text = clif::text(kernel, level).map_err(|error| Error::from(CompileError::from(error)))?;
+            writeln!(out, "; kernel {}\n{text}", kernel.name)?;
+        }
+        Form::Asm => {
+            writeln!(out, "; kernel {}, {} bytes", kernel.name, code.bytes.len())?;
+            writeln!(out, "{}", disassemble(code, level))?;
         }
     }
     Ok(())

@@ -27,7 +27,8 @@ pub fn execute(args: &Args, out: &mut dyn Write) -> Done {
     let options = args.model.options(0)?;
     let loaded = brolga_proto::load(&args.model.model, &options.limits).map_err(Error::from)?;
     let facts = brolga_frontend::inspect(&loaded);
-    let flops = Model::open(&args.model.model, options).ok().and_then(|model| flops(&model));
+    let model = Model::open(&args.model.model, options).ok().filter(|model| !model.needs_inputs());
+    let flops = model.and_then(|model| flops_of(&model));
     if args.json {
         writeln!(out, "{:#}", as_json(&facts, flops))?;
     } else {
@@ -37,7 +38,7 @@ pub fn execute(args: &Args, out: &mut dyn Write) -> Done {
 }
 
 /// Operations of one run, with 1 for a symbolic first dimension.
-fn flops(model: &Model) -> Option<u64> {
+fn flops_of(model: &Model) -> Option<u64> {
     let values = default_bindings(model).ok()?;
     let bound = model.imported().bind(&values).ok()?;
     brolga_frontend::flops(&bound)

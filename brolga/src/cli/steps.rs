@@ -2,11 +2,12 @@
 
 use super::common::{Progress, Stop};
 use super::compare::error;
-use brolga::{Error, Model, Tensor};
+use brolga::{Error, Model, Tensor, Value};
 use brolga_compiler::compile::{CompileOptions, compile};
-use brolga_compiler::ir::eval::evaluate_with;
+use brolga_compiler::ir::eval::{Shared, evaluate_values_with};
 use brolga_compiler::ir::{Graph, NodeId, ValueId};
 use brolga_compiler::pass::{PassOptions, optimize};
+use brolga_compiler::region::{Executable, Settings, is_static};
 use brolga_runner::Failure;
 use brolga_runtime::{Instance, Pool, RunOptions};
 use serde::Serialize;
@@ -30,9 +31,9 @@ pub struct Departure {
 struct Trial<'a> {
     model: &'a Model,
     graph: Graph,
-    inputs: &'a [Tensor],
+    inputs: &'a [Shared],
     /// The evaluator's results.
-    wanted: HashMap<ValueId, Tensor>,
+    wanted: HashMap<ValueId, Shared>,
     /// Nodes in the order in which the evaluator met them.
     order: Vec<NodeId>,
     tolerance: f64,
@@ -43,16 +44,23 @@ struct Trial<'a> {
 ///
 /// A program of its own makes every intermediate result an output. Where that program agrees but the model's own does not
 /// (outputs keep their memory, so a fault of placing does not show), the step is found by halving, with one output at a time.
+/// What is no tensor of numbers is not compared.
 pub fn first_departure(
     model: &Model,
-    inputs: &[Tensor],
+    inputs: Vec<Value>,
     tolerance: f64,
     threads: usize,
 ) -> Result<Option<Departure>, Stop> {
-    let graph = bound_graph(model, inputs)?;
+    if model.needs_inputs()
+        && let Some((model, rest)) = model.for_inputs(inputs.clone())?
+    {
+        return first_departure(&model, rest, tolerance, threads);
+    }
+    let graph = bound_graph(model, &inputs)?;
+    let inputs: Vec<Shared> = inputs.into_iter().map(Arc::new).collect();
     let progress = Progress::start(format!("evaluating {} steps", graph.len()));
     let (mut wanted, mut order) = (HashMap::new(), Vec::new());
-    let results = evaluate_with(&graph, inputs, |node, results| {
+    let results = evaluate_values_with(&graph, &inputs, |node, results| {
         order.push(node.id);
         progress.say(format!("evaluated {} of {} steps", order.len(), graph.len()));
         wanted.extend(node.outputs.iter().copied().zip(results.iter().cloned()));
@@ -61,7 +69,7 @@ pub fn first_departure(
     wanted.extend(graph.outputs().iter().map(|(_, value)| *value).zip(results));
     progress.say("comparing steps".into());
     let threads = if threads > 0 { threads } else { brolga_runtime::default_threads().get() };
-    let trial = Trial { model, graph, inputs, wanted, order, tolerance, threads };
+    let trial = Trial { model, graph, inputs: &inputs, wanted, order, tolerance, threads };
     if let Some(found) = trial.differing(&trial.order)? {
         return Ok(Some(found));
     }
@@ -71,15 +79,23 @@ pub fn first_departure(
     }
 }
 
-/// The optimised graph for the sizes of these inputs.
-fn bound_graph(model: &Model, inputs: &[Tensor]) -> Result<Graph, Stop> {
-    let shapes: Vec<&[usize]> = inputs.iter().map(Tensor::shape).collect();
+/// The optimised graph, for the sizes of these inputs where it is one program.
+fn bound_graph(model: &Model, inputs: &[Value]) -> Result<Graph, Stop> {
+    if !model.is_static() {
+        return Ok(model.graph().clone());
+    }
+    let shapes: Vec<&[usize]> = inputs.iter().filter_map(Value::shape).collect();
     let bindings = model.bindings(&shapes)?;
     if bindings.is_empty() {
         return Ok(model.graph().clone());
     }
     let bound = model.imported().bind(&bindings).map_err(Error::from)?;
     Ok(optimize(bound, &PassOptions::default()).map_err(Error::from)?.graph)
+}
+
+/// The error of one result; none where no number tells it.
+fn difference(got: &Tensor, want: &Tensor) -> Option<f64> {
+    if got.dtype() == want.dtype() && got.shape() == want.shape() { error(got, want) } else { None }
 }
 
 impl Trial<'_> {
@@ -95,11 +111,13 @@ impl Trial<'_> {
             }
         }
         let values: Vec<ValueId> = graph.outputs().iter().map(|(_, value)| *value).collect();
-        let got: HashMap<ValueId, Tensor> = values.into_iter().zip(self.run(&graph)?).collect();
+        let got: HashMap<ValueId, Shared> = values.into_iter().zip(self.run(&graph)?).collect();
         for node in self.order.iter().map(|id| self.graph.node(*id)) {
             for value in &node.outputs {
-                let (Some(got), Some(want)) = (got.get(value), self.wanted.get(value)) else { continue };
-                let error = error(got, want);
+                let pair = (got.get(value), self.wanted.get(value));
+                let (Some(got), Some(want)) = pair else { continue };
+                let (Some(got), Some(want)) = (got.as_tensor(), want.as_tensor()) else { continue };
+                let error = difference(got, want);
                 if error.is_none_or(|error| error > self.tolerance) {
                     let op = brolga_compiler::kernel::op_name(&node.op).to_string();
                     return Ok(Some(Departure { step: value.to_string(), node: node.name.clone(), op, error }));
@@ -109,13 +127,20 @@ impl Trial<'_> {
         Ok(None)
     }
 
-    fn run(&self, graph: &Graph) -> Result<Vec<Tensor>, Stop> {
+    fn run(&self, graph: &Graph) -> Result<Vec<Shared>, Stop> {
         let options =
             CompileOptions { level: self.model.level(), threads: self.threads, passes: PassOptions::default() };
+        let pool = Pool::shared(self.threads);
+        if !is_static(graph) {
+            let cut = Executable::new(graph.clone(), &Settings { compile: options, pool }).map_err(Error::from)?;
+            return Ok(cut.run(self.inputs).map_err(Error::from)?);
+        }
         let compiled = compile(graph, &options).map_err(Error::from)?;
         let (program, _) = compiled.link(self.threads).map_err(Error::from)?;
-        let instance = Instance::new(Arc::new(program), Pool::shared(self.threads)).map_err(Error::from)?;
-        Ok(instance.run_tensors(self.inputs, RunOptions::default()).map_err(Error::from)?)
+        let instance = Instance::new(Arc::new(program), pool).map_err(Error::from)?;
+        let inputs: Vec<Tensor> = self.inputs.iter().filter_map(|value| value.as_tensor().cloned()).collect();
+        let made = instance.run_tensors(&inputs, RunOptions::default()).map_err(Error::from)?;
+        Ok(made.into_iter().map(|tensor| Arc::new(Value::Tensor(tensor))).collect())
     }
 
     /// Between a result that is right and one that is not there are two neighbours of which that holds.

@@ -140,6 +140,17 @@ impl Executable {
         self.bodies.values().try_for_each(Executable::compile_known)
     }
 
+    /// Graphs of the regions, in the order in which they run; those of bodies come last.
+    pub fn regions(&self) -> Vec<&Graph> {
+        let own = self.steps.iter().filter_map(|step| match step {
+            Step::Region(region) => Some(&region.graph),
+            Step::Node(_) => None,
+        });
+        let bodies = self.graph.topological().into_iter().flat_map(|id| self.graph.node(id).op.bodies());
+        let bodies = bodies.filter_map(|body| self.bodies.get(&address(&body.0)));
+        own.chain(bodies.flat_map(Executable::regions)).collect()
+    }
+
     fn keep_weight(&mut self, id: ValueId) -> Result<(), ExecuteError> {
         if let (Some(weight), false) = (self.graph.weight(id), self.weights.contains_key(&id)) {
             let tensor = weight.evaluate().map_err(EvalError::from)?;

@@ -5,9 +5,9 @@
 
 use super::{EvalError, control, eval_op};
 use crate::ir::infer::{InferError, infer};
-use crate::ir::{Bindings, Body, Dim, DimExpr, Graph, Node, Op, Type, ValueId, Weight};
+use crate::ir::{Bindings, Body, Dim, DimExpr, Graph, Node, NodeId, Op, Type, ValueId, Weight};
 use brolga_runtime::{DType, Operand, Tensor, Value};
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 /// A value that several may hold.
@@ -21,15 +21,29 @@ const SHOWN: usize = 64;
 
 /// Outputs of a graph on these inputs, both in the graph's order.
 pub fn evaluate_values(graph: &Graph, inputs: &[Shared]) -> Result<Vec<Shared>, EvalError> {
-    walk(graph, inputs, Bindings::new())
+    walk(graph, inputs, Bindings::new(), &mut |_, _| {})
+}
+
+/// The same; `observe` sees each node of the graph itself, and not of bodies, with its results as soon as they are there.
+pub fn evaluate_values_with(
+    graph: &Graph,
+    inputs: &[Shared],
+    mut observe: impl FnMut(&Node, &[Shared]),
+) -> Result<Vec<Shared>, EvalError> {
+    walk(graph, inputs, Bindings::new(), &mut observe)
 }
 
 /// Outputs of a graph some of whose symbols have values already.
 pub fn evaluate_bound(graph: &Graph, inputs: &[Shared], symbols: Bindings) -> Result<Vec<Shared>, EvalError> {
-    walk(graph, inputs, symbols)
+    walk(graph, inputs, symbols, &mut |_, _| {})
 }
 
-fn walk(graph: &Graph, inputs: &[Shared], mut symbols: Bindings) -> Result<Vec<Shared>, EvalError> {
+fn walk(
+    graph: &Graph,
+    inputs: &[Shared],
+    mut symbols: Bindings,
+    observe: &mut dyn FnMut(&Node, &[Shared]),
+) -> Result<Vec<Shared>, EvalError> {
     if graph.inputs().len() != inputs.len() {
         return Err(EvalError::Count { wanted: graph.inputs().len(), given: inputs.len() });
     }
@@ -38,18 +52,61 @@ fn walk(graph: &Graph, inputs: &[Shared], mut symbols: Bindings) -> Result<Vec<S
         bind_symbols(graph.ty(*id), value, &mut symbols);
         values.insert(*id, value.clone());
     }
-    let run_body: &RunBody = &|body, inputs, symbols| walk(body, inputs, symbols.clone());
-    for id in graph.topological() {
+    let run_body: &RunBody = &|body, inputs, symbols| walk(body, inputs, symbols.clone(), &mut |_, _| {});
+    for id in order(graph) {
         let node = graph.node(id);
         let operands: Vec<Shared> =
             node.inputs.iter().map(|v| operand(graph, &mut values, *v)).collect::<Result<_, _>>()?;
         let results = run_node(node, &operands, &symbols, run_body)?;
+        observe(node, &results);
         for (output, result) in node.outputs.iter().zip(results) {
             bind_symbols(graph.ty(*output), &result, &mut symbols);
             values.insert(*output, result);
         }
     }
     graph.outputs().iter().map(|(_, id)| operand(graph, &mut values, *id)).collect()
+}
+
+/// The nodes in an order in which a node comes after those whose results it reads, and after those that give the symbols it
+/// mentions their values.
+fn order(graph: &Graph) -> Vec<NodeId> {
+    let mut waiting = graph.topological();
+    let makers = makers(graph, &waiting);
+    let (mut order, mut done) = (Vec::with_capacity(waiting.len()), BTreeSet::new());
+    let mut stuck = false;
+    while !waiting.is_empty() {
+        let before = waiting.len();
+        waiting.retain(|id| {
+            let node = graph.node(*id);
+            let read = node.inputs.iter().all(|v| graph.producer(*v).is_none_or(|from| done.contains(&from.id)));
+            let made = |symbol: &String| makers.get(symbol).is_none_or(|from| from == id || done.contains(from));
+            // Symbols that wait for each other get no value: the node says so when it runs.
+            let ready = read && (stuck || graph.node_symbols(node).iter().all(made));
+            if ready {
+                done.insert(*id);
+                order.push(*id);
+            }
+            !ready
+        });
+        stuck = waiting.len() == before;
+    }
+    order
+}
+
+/// For each symbol that a run gives its value, the node whose results have it first.
+fn makers(graph: &Graph, order: &[NodeId]) -> HashMap<String, NodeId> {
+    let mut known: BTreeSet<String> = graph.symbols().into_iter().collect();
+    let mut makers = HashMap::new();
+    for node in order.iter().map(|id| graph.node(*id)).filter(|node| node.op.stored_results().is_some()) {
+        let read: BTreeSet<String> = node.inputs.iter().flat_map(|v| graph.ty(*v).symbols()).collect();
+        let made = node.outputs.iter().flat_map(|v| graph.ty(*v).symbols());
+        for symbol in made.filter(|symbol| !read.contains(symbol)) {
+            if known.insert(symbol.clone()) {
+                makers.insert(symbol, node.id);
+            }
+        }
+    }
+    makers
 }
 
 fn operand(graph: &Graph, values: &mut HashMap<ValueId, Shared>, id: ValueId) -> Result<Shared, EvalError> {
