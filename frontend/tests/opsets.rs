@@ -443,3 +443,24 @@ fn scan_over_a_batch() {
     ];
     check(cases, 2);
 }
+
+/// A begin before the first element of a slice that runs backwards is the first element.
+#[test]
+fn slices_from_before_the_first_element() {
+    let operands = vec![
+        ("x", ramp(&[3])),
+        ("starts", i64s(&[1], &[-9])),
+        ("ends", i64s(&[1], &[-20])),
+        ("axes", i64s(&[1], &[0])),
+        ("steps", i64s(&[1], &[-1])),
+    ];
+    check(vec![case(13, "Slice", vec![], operands, vec![f32s(&[1], &[0.0])])], 1);
+}
+
+/// What is left of a cropped dimension is what repeats.
+#[test]
+fn padding_that_crops_and_wraps() {
+    let operands = vec![("x", ramp(&[4])), ("pads", i64s(&[2], &[-1, 3]))];
+    let want = vec![f32s(&[6], &[1.0, 2.0, 3.0, 1.0, 2.0, 3.0])];
+    check(vec![case(19, "Pad", vec![text("mode", "wrap")], operands, want)], 1);
+}

@@ -162,10 +162,11 @@ fn softmax(k: &mut Builder, group: &Group<'_>, log: bool) {
         e
     });
     if log {
-        let sum = math::log(k, sum);
-        let shift = k.add(sum, most);
+        let shift = math::log(k, sum);
         return group.visit(k, &mut |k, s, at, first| {
+            // The difference to the maximum is exact where the result is small.
             let x = s[1].load(k, at, first);
+            let x = k.sub(x, most.clone());
             let y = k.sub(x, shift.clone());
             s[0].store(k, at, y, first);
         });

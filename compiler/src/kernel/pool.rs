@@ -5,6 +5,7 @@
 
 use super::halo::zero_halo;
 use super::{KernelCall, LowerContext, Lowered, NoKernel, Operand, View};
+use crate::ir::infer::conv_pads;
 use crate::ir::{Node, Op, PoolKind};
 use crate::tile::{
     self, Access, Builder, FloatBin, Index, Kernel, Lane, PointerRef, RegId, ScalarId, Target, VectorOp,
@@ -280,19 +281,17 @@ pub fn lower(cx: &LowerContext<'_>, node: &Node) -> Result<Lowered, NoKernel> {
         return Err(NoKernel("a window without a step".into()));
     }
     let blocks = i[1].div_ceil(*lanes);
-    let axis = |d: usize| {
-        let pads = pads(window, d, i[d + 2] as i64, o[d + 2] as i64);
-        Axis {
-            input: i[d + 2] as i64,
-            output: o[d + 2] as i64,
-            kernel: window.kernel[d] as i64,
-            stride: window.stride[d] as i64,
-            dilation: window.dilation[d] as i64,
-            begin: pads.0,
-            end: pads.1,
-            from: s[d + 2],
-            to: t[d + 2],
-        }
+    let pads = conv_pads(window, &i[2..]);
+    let axis = |d: usize| Axis {
+        input: i[d + 2] as i64,
+        output: o[d + 2] as i64,
+        kernel: window.kernel[d] as i64,
+        stride: window.stride[d] as i64,
+        dilation: window.dilation[d] as i64,
+        begin: pads.0[d],
+        end: pads.1[d],
+        from: s[d + 2],
+        to: t[d + 2],
     };
     let planes = [(i[0], s[0], t[0]), (blocks, s[1], t[1])];
     let (kernel, extent) = Spec { planes, rows: axis(0), columns: axis(1), average }.build(cx.target);
@@ -301,16 +300,4 @@ pub fn lower(cx: &LowerContext<'_>, node: &Node) -> Result<Lowered, NoKernel> {
     calls.extend(zero_halo(cx.target, *result, to));
     calls.retain(|c| c.extent > 0);
     Ok(Lowered { calls, temporaries: vec![] })
-}
-
-/// Padding of a spatial dimension, `auto_pad` resolved.
-pub(super) fn pads(window: &crate::ir::Window, d: usize, input: i64, output: i64) -> (i64, i64) {
-    use crate::ir::AutoPad;
-    let reach = (window.kernel[d] as i64 - 1) * window.dilation[d] as i64 + 1;
-    let total = ((output - 1) * window.stride[d] as i64 + reach - input).max(0);
-    match window.auto_pad {
-        AutoPad::Explicit => (window.pad_begin[d], window.pad_end[d]),
-        AutoPad::SameUpper => (total / 2, total - total / 2),
-        AutoPad::SameLower => (total - total / 2, total / 2),
-    }
 }

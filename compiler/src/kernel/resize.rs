@@ -170,12 +170,12 @@ fn table(taps: &[ResizeTap]) -> (usize, Vec<(usize, f32)>) {
     (count, taps.iter().flat_map(|t| (0..count).map(move |i| entry(t, i))).collect())
 }
 
-/// Whether the kernel takes a resize of f32 whose dimensions read these elements: of the last two of four.
-pub fn takes(taps: &[Vec<ResizeTap>]) -> Result<(), NoKernel> {
-    let [images, channels, rows, columns] = taps else {
+/// Whether the kernel takes a resize of f32 of these extents, whose dimensions read these elements: of the last two of four.
+pub fn takes(extents: &[usize], taps: &[Vec<ResizeTap>]) -> Result<(), NoKernel> {
+    let ([n, c, _, _], [images, channels, rows, columns]) = (extents, taps) else {
         return Err(NoKernel("a resize of another rank than 4".into()));
     };
-    if !still(images) || !still(channels) {
+    if !still(*n, images) || !still(*c, channels) {
         return Err(NoKernel("coordinates that mix images or channels".into()));
     }
     if rows.iter().chain(columns).any(|t| t.outside) {
@@ -187,9 +187,10 @@ pub fn takes(taps: &[Vec<ResizeTap>]) -> Result<(), NoKernel> {
     }
 }
 
-/// Whether every position reads itself.
-pub fn still(taps: &[ResizeTap]) -> bool {
-    taps.iter().enumerate().all(|(i, t)| !t.outside && t.sources.iter().all(|(at, w)| *at == i || *w == 0.0))
+/// Whether every position of a dimension of this extent reads itself.
+pub fn still(extent: usize, taps: &[ResizeTap]) -> bool {
+    taps.len() == extent
+        && taps.iter().enumerate().all(|(i, t)| !t.outside && t.sources.iter().all(|(at, w)| *at == i || *w == 0.0))
 }
 
 /// Lowers Resize.
@@ -202,15 +203,12 @@ pub fn lower(cx: &LowerContext<'_>, node: &Node) -> Result<Lowered, NoKernel> {
     let (&[n, c, h, w], &[on, oc, oh, ow]) = (&cx.dims(*input)?[..], &cx.dims(*result)?[..]) else {
         return Err(NoKernel("a resize of another rank than 4".into()));
     };
-    if (n, c) != (on, oc) {
-        return Err(NoKernel("a resize of images or channels".into()));
-    }
-    if n * c * h * w * oh * ow == 0 {
+    if n * c * h * w * on * oc * oh * ow == 0 {
         return Ok(Lowered::default());
     }
     let extents = [(n, on), (c, oc), (h, oh), (w, ow)];
     let taps: Vec<_> = extents.iter().enumerate().map(|(d, (from, to))| resize_taps(attrs, d, *from, *to)).collect();
-    takes(&taps)?;
+    takes(&[n, c, h, w], &taps)?;
     let ((row_taps, rows), (column_taps, columns)) = (table(&taps[2]), table(&taps[3]));
     let (blocks, x, y, blocked) = match (&from, to) {
         (View::Blocked { strides: x, lanes, .. }, View::Blocked { strides: y, lanes: of, .. })

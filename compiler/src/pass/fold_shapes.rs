@@ -2,10 +2,11 @@
 //!
 //! An operand that is a list of integers (the target of a reshape, the bounds of a slice) becomes part of the operation as
 //! soon as its content is known, symbols included; a node whose content is all numbers becomes a constant. What computed them
-//! dies with its last reader.
+//! dies with its last reader. Automatic padding becomes numbers.
 
 use super::rewrite::{Miss, Rule, require};
-use crate::ir::{Dim, Graph, Ints, Node, Op, Patch, ValueId, Weight};
+use crate::ir::infer::explicit;
+use crate::ir::{AutoPad, Dim, Graph, Ints, Node, Op, Patch, ValueId, Weight};
 
 /// The pass.
 pub struct FoldShapes;
@@ -17,9 +18,25 @@ impl Rule for FoldShapes {
     fn at(&self, graph: &Graph, node: &Node) -> Result<Patch, Miss> {
         match constant(graph, node) {
             Some(patch) => Ok(patch),
-            None => known_attributes(graph, node),
+            None => known_padding(graph, node).map_or_else(|| known_attributes(graph, node), Ok),
         }
     }
+}
+
+/// Automatic padding made explicit, once the extents are known.
+fn known_padding(graph: &Graph, node: &Node) -> Option<Patch> {
+    let mut op = node.op.clone();
+    let (Op::Conv { window, .. } | Op::ConvInteger { window, .. } | Op::Pool { window, .. }) = &mut op else {
+        return None;
+    };
+    if window.auto_pad == AutoPad::Explicit {
+        return None;
+    }
+    *window = explicit(window, graph.ty(node.inputs[0]).dims()?.get(2..)?);
+    let mut patch = Patch::new(graph, "known padding");
+    let new = patch.node_with(op, &node.inputs, node.outputs.len(), node.name.clone());
+    node.outputs.iter().zip(new).for_each(|(old, new)| patch.replace(*old, new));
+    Some(patch)
 }
 
 /// The node as a constant, when its only result is numbers.

@@ -7,6 +7,7 @@
 //! (blocks of one channel), so that the first convolution multiplies no zeros.
 
 use super::{Pass, PassContext, PassError};
+use crate::ir::infer::explicit;
 use crate::ir::{Graph, Halo, Layout, Node, NodeId, Op, Patch, Phase, ReduceKind, Type, ValueId, Weight, Window};
 use crate::kernel::conv::{conv_reach, integer::refusal, transposed::transposed_reach};
 use brolga_runtime::DType;
@@ -349,11 +350,13 @@ fn reach(graph: &Graph, node: &Node) -> Option<Halo> {
         if transposed { transposed_reach(i, o, kernel, window, d) } else { conv_reach(i, o, kernel, window, d) }
     };
     let (window, transposed) = match &node.op {
-        Op::Conv { window, .. } | Op::ConvInteger { window, .. } if input.len() == 4 => (window, false),
-        Op::ConvTranspose { window, .. } if input.len() == 4 => (window, true),
+        Op::Conv { window, .. } | Op::ConvInteger { window, .. } if input.len() == 4 => {
+            (explicit(window, &input[2..]), false)
+        }
+        Op::ConvTranspose { window, .. } if input.len() == 4 => (window.clone(), true),
         _ => return None,
     };
-    let ((top, bottom), (left, right)) = (along(window, 0, transposed), along(window, 1, transposed));
+    let ((top, bottom), (left, right)) = (along(&window, 0, transposed), along(&window, 1, transposed));
     let small = |n: i64| u32::try_from(n).unwrap_or(0);
     Some(Halo { top: small(top), left: small(left), bottom: small(bottom), right: small(right) })
 }

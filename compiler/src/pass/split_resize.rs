@@ -24,14 +24,14 @@ impl Rule for SplitResize {
         let (from, to) = (dims(x)?, dims(y)?);
         let taps: Vec<Vec<ResizeTap>> = (0..from.len()).map(|d| resize_taps(attrs, d, from[d], to[d])).collect();
         let dtype = graph.ty(x).dtype;
-        require(dtype != DType::F32 || takes(&taps).is_err())?;
+        require(dtype != DType::F32 || takes(&from, &taps).is_err())?;
         let patch = Patch::new(graph, "a resize along one dimension after another");
-        let mut split = Split { patch, node, attrs, shape: from, precision: precision(dtype, &taps) };
+        let mut split = Split { patch, node, attrs, shape: from.clone(), precision: precision(dtype, &taps) };
         let mut value = x;
         if split.precision != dtype {
             value = split.add(Op::Cast(split.precision), &[value]);
         }
-        for (d, taps) in taps.iter().enumerate().filter(|(_, taps)| !still(taps)) {
+        for (d, taps) in taps.iter().enumerate().filter(|(d, taps)| !still(from[*d], taps)) {
             value = split.along(value, d, taps);
         }
         if let Coordinates::TfCropAndResize { extrapolation } = attrs.coordinates {
@@ -121,7 +121,7 @@ impl Split<'_> {
         };
         let extents = [(1, 1), (outer, outer), (from, to), (inner, inner)];
         let taps: Vec<_> = extents.iter().enumerate().map(|(i, (n, m))| resize_taps(&attrs, i, *n, *m)).collect();
-        (takes(&taps).is_ok() && still(&taps[3])).then_some(Op::Resize(attrs))
+        (takes(&extents.map(|(n, _)| n), &taps).is_ok() && still(inner, &taps[3])).then_some(Op::Resize(attrs))
     }
 
     /// The operand as matrices times that of the weights.

@@ -7,18 +7,21 @@
 use super::window::{Auto, auto_pad, kernel, spatial, window};
 use crate::context::{Context, Results};
 use crate::error::{NodeError, invalid};
-use brolga_compiler::ir::{BinaryOp, Op, PoolKind, ReduceKind, UnaryOp, ValueId, Window};
+use brolga_compiler::ir::{BinaryOp, Dim, Op, PoolKind, ReduceKind, UnaryOp, ValueId, Window};
 
 fn pool(cx: &mut Context<'_, '_>, kind: PoolKind) -> Results {
     let x = cx.input(0)?;
     let n = spatial(cx, x)?;
-    let window = window(cx, x, kernel(cx, None, n)?)?;
+    let mut window = window(cx, x, kernel(cx, None, n)?)?;
     // Automatic padding settles the output extent.
-    let ceil =
+    let mut ceil =
         cx.node.attributes.flag("ceil_mode")? && auto_pad(cx)? != Auto::SameUpper && auto_pad(cx)? != Auto::SameLower;
     let column_major = cx.node.attributes.flag("storage_order")?;
-    if let (PoolKind::Lp { p }, false) = (kind, ceil) {
-        return lp_by_average(cx, x, p, window);
+    if let PoolKind::Lp { p } = kind {
+        ceil = ceil && !pad_whole(cx, x, &mut window);
+        if !ceil {
+            return lp_by_average(cx, x, p, window);
+        }
     }
     let op = Op::Pool { kind, window, ceil, column_major };
     if kind != PoolKind::Max || !cx.wants(1) {
@@ -28,6 +31,24 @@ fn pool(cx: &mut Context<'_, '_>, kind: PoolKind) -> Results {
     // The values alone are what kernels compute.
     let values = cx.emit(op, &[x])?;
     Ok(std::iter::once(values).chain(with_indices.into_iter().skip(1)).collect())
+}
+
+/// Pads the ends so that rounding down gives what rounding up did; whether the extents are known.
+fn pad_whole(cx: &Context<'_, '_>, x: ValueId, window: &mut Window) -> bool {
+    let extents: Option<Vec<i64>> = cx.ty(x).shape.iter().skip(2).map(Dim::known).collect();
+    let Some(extents) = extents else { return false };
+    for (i, extent) in extents.into_iter().enumerate() {
+        let stride = window.stride[i] as i64;
+        let reach = (window.kernel[i] as i64 - 1).saturating_mul(window.dilation[i] as i64).saturating_add(1);
+        let padded = extent.saturating_add(window.pad_begin[i]);
+        let room = padded.saturating_add(window.pad_end[i]).saturating_sub(reach);
+        if room >= 0 {
+            // A window that would begin in the padding after the data is left out.
+            let last = ((room + stride - 1) / stride).min((padded - 1) / stride);
+            window.pad_end[i] = last * stride + reach - padded;
+        }
+    }
+    true
 }
 
 /// The p-norm of each window as a root of the mean of powers times their number, padding counted.

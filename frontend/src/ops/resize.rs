@@ -140,11 +140,8 @@ pub(crate) fn resize(cx: &mut Context<'_, '_>) -> Results {
             }
             let mut all = vec![1.0; shape.len()];
             axes.iter().zip(some).for_each(|(axis, scale)| all[*axis] = scale);
-            let sizes = match roi.as_ref() {
-                None => scaled(&shape, &all)?,
-                Some((begin, end)) => cropped(&shape, &all, begin, end)?,
-            };
-            (Ints::Known(sizes), Some(all))
+            // Also of a region: onnxruntime leaves its extents out, other than the specification's text.
+            (Ints::Known(scaled(&shape, &all)?), Some(all))
         }
         (None, Some(sizes)) => {
             match (cx.ints(sizes, 1), cx.node.attributes.text_or("keep_aspect_ratio_policy", "stretch")?) {
@@ -179,11 +176,6 @@ fn region(cx: &Context<'_, '_>, axes: &[usize], rank: usize) -> Result<Region, N
         end[*axis] = *e as f32;
     }
     Ok((begin, end))
-}
-
-fn cropped(shape: &[Dim], scales: &[f32], begin: &[f32], end: &[f32]) -> Result<Vec<Dim>, NodeError> {
-    let parts: Vec<f32> = scales.iter().zip(begin.iter().zip(end)).map(|(s, (b, e))| s * (e - b)).collect();
-    scaled(shape, &parts)
 }
 
 /// Sizes for all dimensions, and the one scale of a policy that keeps the aspect ratio.

@@ -188,7 +188,15 @@ fn equal_sizes(cx: &Context<'_, '_>, parts: usize, extent: &Dim) -> Result<Vec<D
     if asked != count || parts == 0 {
         return invalid(format!("num_outputs is {asked}, but it has {parts} results"));
     }
-    let Some(extent) = extent.known() else { return Ok(vec![extent.div(&Dim::Const(count)); parts]) };
+    let Some(extent) = extent.known() else {
+        if cx.opset < 18 {
+            return Ok(vec![extent.div(&Dim::Const(count)); parts]);
+        }
+        let each = extent.div_ceil(count);
+        let mut sizes = vec![each.clone(); parts];
+        sizes[parts - 1] = extent.sub(&each.mul(&Dim::Const(count - 1)));
+        return Ok(sizes);
+    };
     if cx.opset < 18 && extent % count != 0 {
         return invalid(format!("{extent} elements do not split into {parts} equal parts"));
     }

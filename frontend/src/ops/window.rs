@@ -2,6 +2,7 @@
 
 use crate::context::Context;
 use crate::error::{NodeError, invalid};
+use brolga_compiler::ir::infer::explicit;
 use brolga_compiler::ir::{AutoPad, Dim, ValueId, Window};
 
 /// What `auto_pad` says.
@@ -86,25 +87,11 @@ pub(super) fn window(cx: &Context<'_, '_>, x: ValueId, kernel: Vec<usize>) -> Re
         }
     } else if auto != Auto::Valid {
         let extents: Option<Vec<i64>> = cx.ty(x).shape.iter().skip(2).map(Dim::known).collect();
-        let upper = auto == Auto::SameUpper;
-        match extents {
-            Some(extents) => pad_same(&mut window, &extents, upper),
-            None => window.auto_pad = if upper { AutoPad::SameUpper } else { AutoPad::SameLower },
+        window.auto_pad = if auto == Auto::SameUpper { AutoPad::SameUpper } else { AutoPad::SameLower };
+        let extents = extents.and_then(|list| list.into_iter().map(|n| usize::try_from(n).ok()).collect());
+        if let Some(extents) = extents.filter(|list: &Vec<usize>| list.iter().all(|n| *n < MAX_EXTENT as usize)) {
+            window = explicit(&window, &extents);
         }
     }
     Ok(window)
-}
-
-/// Pads so that each output extent is the input's divided by the stride, rounded up.
-fn pad_same(window: &mut Window, extents: &[i64], upper: bool) {
-    for (axis, extent) in extents.iter().enumerate() {
-        let at = |list: &[usize]| i64::try_from(list.get(axis).copied().unwrap_or(1)).unwrap_or(1);
-        let (kernel, stride, dilation) = (at(&window.kernel), at(&window.stride), at(&window.dilation));
-        let reach = (kernel - 1).saturating_mul(dilation) + 1;
-        let out = extent.saturating_add(stride - 1) / stride;
-        let total = ((out - 1).saturating_mul(stride).saturating_add(reach) - extent).max(0);
-        let (small, large) = (total / 2, total - total / 2);
-        window.pad_begin[axis] = if upper { small } else { large };
-        window.pad_end[axis] = if upper { large } else { small };
-    }
 }

@@ -152,13 +152,16 @@ pub fn pad(mode: PadMode, before: &[i64], x: &TensorView, out: &mut TensorViewMu
     let mut map = Vec::with_capacity(before.len());
     for ((n, m), begin) in x.shape.iter().zip(out.shape).zip(before) {
         let n = *n as i64;
+        // What is left of the dimension when negative padding has cropped it is what repeats.
+        let end = (*m as i64).saturating_sub(n).saturating_sub(*begin);
+        let (low, rest) = (begin.min(&0).saturating_neg(), n.saturating_add(*begin.min(&0)).saturating_add(end.min(0)));
         let line: Vec<Option<usize>> = (0..*m as i64)
             .map(|i| {
                 let at = i.checked_sub(*begin)?;
                 let at = match mode {
                     PadMode::Constant(_) => at,
                     PadMode::Edge => at.clamp(0, (n - 1).max(0)),
-                    PadMode::Wrap => at.checked_rem_euclid(n)?,
+                    PadMode::Wrap => at.checked_sub(low)?.checked_rem_euclid(rest.max(0))?.checked_add(low)?,
                     PadMode::Reflect if n == 1 => 0,
                     PadMode::Reflect => {
                         let period = 2 * (n - 1);

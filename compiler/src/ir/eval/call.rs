@@ -120,7 +120,7 @@ fn resolve_starts(shape: &[usize], axes: &[usize], starts: &[i64], steps: &[i64]
         let extent = *shape.get(*axes.get(i)?)? as i64;
         let start = *starts.get(i)?;
         let start = if start < 0 { start.saturating_add(extent) } else { start };
-        Some(if *steps.get(i)? > 0 { start.clamp(0, extent) } else { start.clamp(-1, extent - 1) })
+        Some(if *steps.get(i)? > 0 { start.clamp(0, extent) } else { start.clamp((extent - 1).min(0), extent - 1) })
     };
     (0..axes.len()).map(one).collect()
 }

@@ -162,7 +162,7 @@ pub(super) fn slice(x: Option<&[Dim]>, start: &Dim, end: &Dim, step: i64) -> Opt
     let (mut at, stop) = if step > 0 {
         (bound(start, 0, n), bound(end, 0, n))
     } else {
-        (bound(start, -1, n - 1), bound(end, -1, n - 1))
+        (bound(start, (n - 1).min(0), n - 1), bound(end, -1, n - 1))
     };
     let mut out = Vec::new();
     while if step > 0 { at < stop } else { at > stop } {

@@ -18,7 +18,7 @@ mod window;
 
 pub use arity::arity;
 pub use content::weight_content;
-pub use window::{conv_pads, conv_transpose_pads};
+pub use window::{conv_pads, conv_transpose_pads, explicit};
 
 use super::{Bindings, Body, Dim, Graph, Ints, Kind, Layout, Node, NodeId, Op, Origin, Type, Value, ValueId, Weight};
 use brolga_runtime::DType;

@@ -47,6 +47,7 @@ fn slice_extent(dim: &Dim, start: &Dim, end: &Dim, step: i64) -> Dim {
     } else {
         let last = dim.sub(&Dim::Const(1));
         let first = if far(start) || *start == Dim::Const(-1) { last.clone() } else { from_end(start).smaller(&last) };
+        let first = if dim.known().is_some_and(|n| n > 0) { first.larger(&zero) } else { first };
         let below = if far_below(end) { Dim::Const(-1) } else { from_end(end).larger(&Dim::Const(-1)) };
         first.sub(&below.smaller(&last))
     };

@@ -66,9 +66,20 @@ pub fn conv_pads(window: &Window, input: &[usize]) -> (Vec<i64>, Vec<i64>) {
     let total = |i: usize| {
         let (size, stride) = (input[i] as i64, window.stride[i] as i64);
         let out = (size + stride - 1) / stride;
-        ((out - 1) * stride + reach(window, i) - size).max(0)
+        (out - 1) * stride + reach(window, i) - size
     };
-    split_pads((0..input.len()).map(total), window.auto_pad)
+    // A window that skips elements has less than no padding, cut in halves towards zero, as onnxruntime does it.
+    let halves = |total: i64| {
+        let begin = (total + i64::from(window.auto_pad == AutoPad::SameLower)) / 2;
+        (begin, total - begin)
+    };
+    (0..input.len()).map(total).map(halves).unzip()
+}
+
+/// The window with explicit padding, for spatial extents of the input.
+pub fn explicit(window: &Window, input: &[usize]) -> Window {
+    let (pad_begin, pad_end) = conv_pads(window, input);
+    Window { pad_begin, pad_end, auto_pad: AutoPad::Explicit, ..window.clone() }
 }
 
 /// The padding that a transposed convolution crops from its full result.

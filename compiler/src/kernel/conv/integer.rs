@@ -300,7 +300,8 @@ fn compensated(
     sums: Vec<i32>,
 ) -> Result<(Vec<i32>, Option<Vec<i32>>), NoKernel> {
     let mut start = vec![0; sums.len()];
-    if let (true, Some(tensor)) = (bias, constant(cx, node.inputs[4])?) {
+    let given = node.inputs.get(4).filter(|_| bias).map(|v| constant(cx, *v)).transpose()?.flatten();
+    if let Some(tensor) = given {
         start = tensor.as_slice::<i32>().map_err(|e| NoKernel(e.to_string()))?.to_vec();
     }
     let Some(zero) = constant(cx, node.inputs[2])? else { return Ok((start, Some(sums))) };

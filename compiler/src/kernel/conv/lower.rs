@@ -2,6 +2,7 @@
 
 use super::choose::{self, Problem, blocking, choose, choose_depthwise};
 use super::spec::{ExtraKind, Numbers, Stream, TileSpec, WeightLayout};
+use crate::ir::infer::explicit;
 use crate::ir::{Expression, Node, Op, ValueId, Window};
 use crate::kernel::{
     KernelCall, LowerContext, Lowered, NoKernel, Operand, PackLoop, PackPiece, PackSpec, View, zero_halo,
@@ -142,6 +143,7 @@ pub fn lower(cx: &LowerContext, node: &Node) -> Result<Lowered, NoKernel> {
     };
     let x = image(cx.input(node, 0)?)?;
     let y = image(cx.view(node.outputs[0])?)?;
+    let window = &explicit(window, &x.dims[2..]);
     let depthwise = *group == x.dims[1] && x.dims[1] == y.dims[1] && *group > 1 && x.lanes == y.lanes;
     let weight = *node.inputs.get(1).ok_or_else(|| NoKernel("the weight is missing".into()))?;
     let weight_dims = cx.dims(weight)?;

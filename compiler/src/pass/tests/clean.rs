@@ -238,3 +238,29 @@ fn one_dimension_becomes_a_row() {
     let y = net.op(pool, &[y]);
     assert_snapshot!(report(&net.outputs(&[y]), &[&LiftConv1d, &DropIdentity]));
 }
+
+/// Odd padding, and windows that skip elements: less than none.
+#[test]
+fn automatic_padding_becomes_numbers() {
+    for (auto_pad, k, stride, wanted) in [
+        (AutoPad::SameLower, 2, 1, [1, 0]),
+        (AutoPad::SameUpper, 2, 1, [0, 1]),
+        (AutoPad::SameUpper, 1, 3, [-1, -1]),
+        (AutoPad::SameLower, 1, 3, [0, -2]),
+    ] {
+        let mut net = Net::new();
+        let (x, w) = (net.input("x", &[1, 2, 6, 6]), net.weight("w", &[3, 2, k, k]));
+        let window = Window { stride: vec![stride; 2], auto_pad, ..window(k, 0) };
+        let y = net.op(conv_op(window.clone(), 1, false), &[x, w]);
+        let kind = PoolKind::Average { count_pad: false };
+        let z = net.op(Op::Pool { kind, window, ceil: false, column_major: false }, &[x]);
+        let graph = net.outputs(&[y, z]);
+        let after = run(&graph, &[&FoldShapes]).graph;
+        assert_same(&graph, &after);
+        for node in after.nodes() {
+            let (Op::Conv { window, .. } | Op::Pool { window, .. }) = &node.op else { continue };
+            assert_eq!((window.pad_begin[0], window.pad_end[1]), (wanted[0], wanted[1]));
+            assert_eq!(window.auto_pad, AutoPad::Explicit);
+        }
+    }
+}

@@ -34,6 +34,7 @@ fn every_rank_and_mode() {
         (&[1, 2, 4, 5], &[1, 2, 7, 6], nearest, crop, &["Gather", "Where"]),
         (&[3, 4], &[2, 7], cubic, crop, &["Where"]),
         (&[1, 2, 3, 3], &[1, 2, 6, 6], linear, shifted, &["MatMul"]),
+        (&[2, 2, 4, 4, 5], &[1, 2, 1, 4, 8], nearest, half, &["Gather"]),
     ];
     for (from, to, mode, coordinates, wanted) in cases {
         let graph = resize(from, to, mode, coordinates, false);

@@ -101,8 +101,12 @@ impl Plane<'_> {
         found
     }
 
-    /// A coordinate that lies outside brought in, where there is something outside.
+    /// A coordinate that lies outside brought in, where there is something outside. A cubic sample beyond the border is still
+    /// made of four taps there, of which those outside repeat the border.
     fn within(&self, at: f64, extent: usize) -> f64 {
+        if self.mode == Mode::Cubic && self.padding == Padding::Border {
+            return at.clamp(-3.0, extent as f64 + 2.0);
+        }
         let (low, high) = if self.corners { (0.0, extent as f64 - 1.0) } else { (-0.5, extent as f64 - 0.5) };
         if at < low || at > high { self.fold(at, extent) } else { at }
     }
