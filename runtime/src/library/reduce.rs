@@ -201,13 +201,20 @@ pub fn top_k(
         let mut order: Vec<usize> = Vec::with_capacity(extent);
         for i in 0..outer * inner {
             let at = |k: usize| x[(i / inner * extent + k) * inner + i % inner];
+            let compare = |a: &usize, b: &usize| {
+                let (x, y) = if largest { (at(*b), at(*a)) } else { (at(*a), at(*b)) };
+                let by_value = if T::FLOAT { x.float().total_cmp(&y.float()) } else { x.int().cmp(&y.int()) };
+                by_value.then(a.cmp(b))
+            };
             order.clear();
             order.extend(0..extent);
-            order.sort_by(|a, b| {
-                let (a, b) = if largest { (at(*b), at(*a)) } else { (at(*a), at(*b)) };
-                if T::FLOAT { a.float().total_cmp(&b.float()) } else { a.int().cmp(&b.int()) }
-            });
-            for (n, from) in order.iter().take(k).enumerate() {
+            // Only those that are wanted are put in order.
+            if (1..extent).contains(&k) {
+                order.select_nth_unstable_by(k - 1, compare);
+            }
+            order.truncate(k);
+            order.sort_unstable_by(compare);
+            for (n, from) in order.iter().enumerate() {
                 let to = (i / inner * k + n) * inner + i % inner;
                 values[to] = at(*from);
                 positions[to] = *from as i64;

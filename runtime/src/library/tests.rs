@@ -87,6 +87,33 @@ fn reductions() {
 }
 
 #[test]
+fn top_k_is_the_beginning_of_a_stable_sort() {
+    let mut state = 1u32;
+    let values: Vec<f32> = (0..500)
+        .map(|_| {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (state >> 26) as f32 - 32.0
+        })
+        .collect();
+    let x = Tensor::from_slice(&[500], &values).unwrap();
+    for (largest, k) in [(true, 0), (true, 1), (true, 77), (false, 77), (false, 499), (true, 500)] {
+        let mut wanted: Vec<i64> = (0..500).collect();
+        wanted.sort_by(|a, b| {
+            let order = values[*a as usize].total_cmp(&values[*b as usize]);
+            if largest { order.reverse() } else { order }
+        });
+        wanted.truncate(k);
+        let mut top = Tensor::zeros(DType::F32, &[k]).unwrap();
+        let mut positions = Tensor::zeros(DType::I64, &[k]).unwrap();
+        let results = &mut [top.view_mut(), positions.view_mut()];
+        Call::TopK { axis: 0, largest }.run(&[x.view()], results).unwrap();
+        assert_eq!(positions.as_slice::<i64>().unwrap(), wanted, "{k} largest {largest}");
+        let found: Vec<f32> = wanted.iter().map(|at| values[*at as usize]).collect();
+        assert_eq!(top.as_slice::<f32>().unwrap(), found);
+    }
+}
+
+#[test]
 fn top_k_takes_the_first_of_equals() {
     let x = f32s(&[1, 5], &[1., 4., 4., -2., 3.]);
     let (mut v, mut p) = (Tensor::zeros(DType::F32, &[1, 3]).unwrap(), Tensor::zeros(DType::I64, &[1, 3]).unwrap());
