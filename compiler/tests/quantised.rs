@@ -183,6 +183,25 @@ fn convolutions_between_pairs() {
     assert_eq!(done, 8);
 }
 
+/// No operand but the four that every integer convolution has.
+#[test]
+fn a_convolution_without_bias_and_with_one_scale() {
+    let mut b = Build::new();
+    let x = b.g.add_input("x", Type::known(DType::F32, &[1, 5, 6, 7]));
+    let x = b.pair(x, DType::U8, 0.02, 120);
+    let q = b.random(DType::I8, &[19, 5, 3, 3]);
+    let (scale, zero) = (b.constant(DType::F32, &[], &[0.004f32]), b.constant(DType::I8, &[], &[0u8]));
+    let w = b.node(Op::Dequantize { to: DType::F32, axis: 0, block: 0 }, &[q, scale, zero]);
+    let y =
+        b.node(Op::Conv { window: window(3, 1, 1), group: 1, bias: false, epilogue: Expression::default() }, &[x, w]);
+    let y = b.pair(y, DType::U8, 0.05, 100);
+    b.g.add_output("y", y);
+    let g = check("without bias", b.g, 0.02, 1e-6);
+    let products: Vec<usize> =
+        g.nodes().filter(|n| matches!(n.op, Op::ConvInteger { .. })).map(|n| n.inputs.len()).collect();
+    assert_eq!(products, [4], "{}", g.to_text());
+}
+
 #[test]
 fn pooling_and_a_dense_layer() {
     let mut b = Build::new();
