@@ -273,3 +273,14 @@ fn matrix_products() {
         }
     }
 }
+
+/// A row of 19 pixels is a tile of ten and one of nine: the second takes the registers of the first.
+#[test]
+fn two_widths_of_tiles_share_the_registers() {
+    let mut g = conv(&Case { oc: 64, h: 19, w: 19, ..BASE }, false);
+    g.phase = Phase::Optimized;
+    let options = CompileOptions { level: Level::X86_64V4, threads: 1, passes: PassOptions::default() };
+    let program = compile(&g, &options).unwrap().link(1).unwrap().0;
+    let step = program.steps.iter().find(|s| s.node == "conv").unwrap();
+    assert!(step.kernel.starts_with("conv-f32-10x32-"), "{}", step.kernel);
+}

@@ -213,20 +213,23 @@ impl Writer<'_> {
             if count == 0 || pixels == 0 {
                 continue;
             }
-            k.for_count(count as i64, |k, i| {
-                let here = k.mul_const(i, pixels as i64);
-                let here = k.add_const(here, start as i64);
-                let moved: Vec<Cursor> = cursors
-                    .iter()
-                    .map(|c| Cursor {
-                        pointer: advance(k, c.pointer, here, c.stream.col, 1),
-                        stream: c.stream,
-                        kind: c.kind,
-                    })
-                    .collect();
-                if let Err(e) = self.tile(k, fixed, &moved, Tile { first: None, pixels }) {
-                    result = Err(e);
-                }
+            // A block even around a single tile: its registers are free for the next width.
+            k.unroll(1, |k, _| {
+                k.for_count(count as i64, |k, i| {
+                    let here = k.mul_const(i, pixels as i64);
+                    let here = k.add_const(here, start as i64);
+                    let moved: Vec<Cursor> = cursors
+                        .iter()
+                        .map(|c| Cursor {
+                            pointer: advance(k, c.pointer, here, c.stream.col, 1),
+                            stream: c.stream,
+                            kind: c.kind,
+                        })
+                        .collect();
+                    if let Err(e) = self.tile(k, fixed, &moved, Tile { first: None, pixels }) {
+                        result = Err(e);
+                    }
+                });
             });
             start += count * pixels;
         }
