@@ -168,6 +168,23 @@ fn convolutions_of_awkward_shapes() {
     assert!(ran >= cases.len());
 }
 
+/// What is added to a whole image may be a constant, such as the position of each pixel.
+#[test]
+fn constant_images_in_the_epilogue() {
+    let cases = [BASE, Case { ic: 5, oc: 20, k: [1, 3], pads: [0, 1, 0, 1], ..BASE }];
+    for case in cases {
+        let mut g = conv(&case, false);
+        let x = g.inputs()[0];
+        let shape = g.ty(g.outputs()[0].1).dims().expect("known");
+        let (w, added) = (weight(&mut g, &[case.oc, case.ic, case.k[0], case.k[1]], 1), weight(&mut g, &shape, 3));
+        let steps = vec![Step::Binary(BinaryOp::Add, Arg::Input(0), Arg::Input(1))];
+        let op = Op::Conv { window: window(&case), group: 1, bias: false, epilogue: Expression { steps } };
+        let y = g.add_node(op, &[x, w, added], 1, "placed").expect("typed")[0];
+        g.add_output("placed", y);
+        check(&format!("a constant added to {case:?}"), g);
+    }
+}
+
 /// Channels that a constant adds to those of a convolution, before another convolution.
 #[test]
 fn constant_channels_beside_computed_ones() {

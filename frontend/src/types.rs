@@ -2,7 +2,7 @@
 
 use crate::attributes::Attributes;
 use crate::error::{ImportError, NodeError, invalid, unsupported};
-use brolga_compiler::ir::{Dim, Type, Weight};
+use brolga_compiler::ir::{ANY_EXTENT, Dim, Type, Weight};
 use brolga_proto::tensor_proto::DataType;
 use brolga_proto::tensor_shape_proto::dimension::Value as DimValue;
 use brolga_proto::{Loaded, TensorProto, TypeProto, ValueInfoProto, type_proto};
@@ -82,9 +82,10 @@ fn check_rank(rank: usize) -> Result<(), NodeError> {
     if rank > MAX_RANK { unsupported(format!("rank {rank}; up to {MAX_RANK} is accepted")) } else { Ok(()) }
 }
 
-/// Whether a type's elements could be counted and addressed, symbols taken as one.
+/// Whether a type's elements could be counted and addressed, symbols and extents that may differ taken as one.
 pub(crate) fn fits(ty: &Type) -> bool {
-    let mut known = ty.shape.iter().map(|d| d.known().unwrap_or(1));
+    let extent = |d: &Dim| d.known().filter(|n| !ty.is_sequence() || *n != ANY_EXTENT).unwrap_or(1);
+    let mut known = ty.shape.iter().map(extent);
     if ty.shape.contains(&Dim::Const(0)) {
         return true;
     }

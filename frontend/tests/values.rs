@@ -75,6 +75,39 @@ fn elements_of_sequences_have_the_rank_a_run_gives_them() {
     assert_eq!(got[1].as_tensor().unwrap().as_slice::<i64>().unwrap(), [2, 2]);
 }
 
+/// A loop that walks over the parts of a tensor and puts together what it makes of them.
+#[test]
+fn what_a_loop_gathers_keeps_its_rank() {
+    let body = GraphProto {
+        name: "body".into(),
+        input: vec![port("i", 7, &[]), port("go", 9, &[]), port("list", 1, &[])],
+        node: vec![
+            node("SequenceAt", &["parts", "i"], &["part"], vec![]),
+            node("Unsqueeze", &["part", "zero"], &["deep"], vec![]),
+            node("Concat", &["deep", "deep"], &["twice"], vec![int("axis", 1)]),
+            node("SequenceInsert", &["list", "twice"], &["longer"], vec![]),
+            node("Identity", &["go"], &["on"], vec![]),
+        ],
+        output: vec![port("on", 9, &[]), port("longer", 1, &[])],
+        ..Default::default()
+    };
+    let body = AttributeProto { name: "body".into(), g: Some(Box::new(body)), r#type: 5, ..Default::default() };
+    let nodes = vec![
+        node("SplitToSequence", &["x", "lengths"], &["parts"], vec![int("axis", 0)]),
+        node("SequenceEmpty", &[], &["none"], vec![]),
+        node("Loop", &["count", "", "none"], &["all"], vec![body]),
+        node("ConcatFromSequence", &["all"], &["stacked"], vec![int("axis", 1)]),
+        node("Transpose", &["stacked"], &["y"], vec![]),
+    ];
+    let ports = vec![port("x", 1, &["N", "2"]), port("lengths", 7, &["P"]), port("count", 7, &[])];
+    let mut model = model(17, nodes, ports, &["y"]);
+    model.graph.as_mut().unwrap().initializer = vec![initializer("zero", &i64s(&[1], &[0]))];
+    let inputs = [f32s(&[3, 2], &[1., 2., 3., 4., 5., 6.]), i64s(&[2], &[1, 2]), i64s(&[], &[2])].map(Value::Tensor);
+    let got = evaluated(model, &inputs);
+    assert_eq!(got[0].as_tensor().unwrap().shape(), [2, 6, 1]);
+    assert_eq!(floats(&got[0]), [1., 1., 3., 5., 3., 5., 2., 2., 4., 6., 4., 6.]);
+}
+
 fn with_training(mut model: ModelProto) -> ModelProto {
     model.opset_import.push(OperatorSetIdProto { domain: "ai.onnx.preview.training".into(), version: 1 });
     model

@@ -8,6 +8,7 @@ mod expression;
 mod flops;
 mod graph;
 pub mod infer;
+mod linear;
 mod op;
 mod patch;
 pub mod text;

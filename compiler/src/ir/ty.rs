@@ -1,7 +1,7 @@
 //! Types of values: element type, shape (numbers or expressions over symbols), and how the elements lie in memory.
 
 use brolga_runtime::DType;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
 use std::sync::Arc;
 
@@ -65,7 +65,8 @@ impl Dim {
                 _ if *b < 0 => Dim::Expr(Arc::new(DimExpr::Sub(self.clone(), Dim::Const(b.wrapping_neg())))),
                 _ => Dim::Expr(Arc::new(DimExpr::Add(self.clone(), other.clone()))),
             },
-            _ => Dim::combine(self, other, i64::checked_add, DimExpr::Add),
+            _ => super::linear::joined(self, other, 1)
+                .unwrap_or_else(|| Dim::combine(self, other, i64::checked_add, DimExpr::Add)),
         }
     }
     /// Difference.
@@ -73,7 +74,8 @@ impl Dim {
         match other {
             Dim::Const(n) => self.add(&Dim::Const(n.wrapping_neg())),
             _ if self == other => Dim::Const(0),
-            _ => Dim::combine(self, other, i64::checked_sub, DimExpr::Sub),
+            _ => super::linear::joined(self, other, -1)
+                .unwrap_or_else(|| Dim::combine(self, other, i64::checked_sub, DimExpr::Sub)),
         }
     }
     /// Product.
@@ -117,10 +119,21 @@ impl Dim {
 
     /// The same with symbols replaced; unbound ones stay.
     pub fn bind(&self, values: &Bindings) -> Dim {
+        self.bound(values, &mut HashMap::new())
+    }
+
+    /// Binds expressions that are shared once.
+    fn bound(&self, values: &Bindings, seen: &mut HashMap<*const DimExpr, Dim>) -> Dim {
         let Dim::Expr(e) = self else { return self.clone() };
-        let two = |a: &Dim, b: &Dim, f: fn(&Dim, &Dim) -> Dim| f(&a.bind(values), &b.bind(values));
-        match &**e {
-            DimExpr::Symbol(name) => values.get(name).map_or_else(|| self.clone(), |n| Dim::Const(*n)),
+        if let DimExpr::Symbol(name) = &**e {
+            return values.get(name).map_or_else(|| self.clone(), |n| Dim::Const(*n));
+        }
+        if let Some(dim) = seen.get(&Arc::as_ptr(e)) {
+            return dim.clone();
+        }
+        let mut two = |a: &Dim, b: &Dim, f: fn(&Dim, &Dim) -> Dim| f(&a.bound(values, seen), &b.bound(values, seen));
+        let dim = match &**e {
+            DimExpr::Symbol(_) => self.clone(),
             DimExpr::Add(a, b) => two(a, b, Dim::add),
             DimExpr::Sub(a, b) => two(a, b, Dim::sub),
             DimExpr::Mul(a, b) => two(a, b, Dim::mul),
@@ -128,11 +141,18 @@ impl Dim {
             DimExpr::Mod(a, b) => two(a, b, Dim::rem),
             DimExpr::Min(a, b) => two(a, b, Dim::smaller),
             DimExpr::Max(a, b) => two(a, b, Dim::larger),
-        }
+        };
+        seen.insert(Arc::as_ptr(e), dim.clone());
+        dim
     }
 
     /// Names of the symbols it mentions, appended to `names`.
     pub fn symbols(&self, names: &mut Vec<String>) {
+        self.mentioned(names, &mut HashSet::new());
+    }
+
+    /// Visits expressions that are shared once.
+    fn mentioned(&self, names: &mut Vec<String>, seen: &mut HashSet<*const DimExpr>) {
         let Dim::Expr(e) = self else { return };
         match &**e {
             DimExpr::Symbol(name) => {
@@ -147,8 +167,10 @@ impl Dim {
             | DimExpr::Mod(a, b)
             | DimExpr::Min(a, b)
             | DimExpr::Max(a, b) => {
-                a.symbols(names);
-                b.symbols(names);
+                if seen.insert(Arc::as_ptr(e)) {
+                    a.mentioned(names, seen);
+                    b.mentioned(names, seen);
+                }
             }
         }
     }
@@ -231,6 +253,9 @@ pub enum Layout {
     },
 }
 
+/// An extent in the type of a sequence that may differ from element to element.
+pub const ANY_EXTENT: i64 = -1;
+
 /// What a value is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Kind {
@@ -239,8 +264,11 @@ pub enum Kind {
     Tensor,
     /// A tensor of a rank that is known at run time only; its shape is empty here.
     Unranked,
-    /// A sequence of tensors of the element type.
+    /// A sequence of tensors of the element type. Its shape is what all of them have in common: as many extents as they have
+    /// dimensions, [`ANY_EXTENT`] for those that may differ; empty when their rank is not known.
     Sequence,
+    /// A sequence without elements, whose element type says what it takes.
+    EmptySequence,
     /// A tensor that may be absent.
     Optional,
     /// A sequence that may be absent.
@@ -254,13 +282,14 @@ impl Kind {
             Kind::Tensor => "",
             Kind::Unranked => "unranked",
             Kind::Sequence => "sequence",
+            Kind::EmptySequence => "empty_sequence",
             Kind::Optional => "optional",
             Kind::OptionalSequence => "optional_sequence",
         }
     }
     /// The kind whose prefix this is.
     pub fn from_prefix(text: &str) -> Option<Kind> {
-        let all = [Kind::Unranked, Kind::Sequence, Kind::Optional, Kind::OptionalSequence];
+        let all = [Kind::Unranked, Kind::Sequence, Kind::EmptySequence, Kind::Optional, Kind::OptionalSequence];
         all.into_iter().find(|kind| kind.prefix() == text)
     }
 }
@@ -291,14 +320,25 @@ impl Type {
     pub fn unranked(dtype: DType) -> Type {
         Type { kind: Kind::Unranked, ..Type::new(dtype, vec![]) }
     }
-    /// A sequence of tensors of this type. Its extents are not kept: they may differ from element to element.
+    /// A sequence of tensors of this type. Symbols are not kept: what they stand for may differ from element to element.
     pub fn sequence(element: Type) -> Type {
-        Type { kind: Kind::Sequence, ..Type::new(element.dtype, vec![]) }
+        let extent = |d: &Dim| Dim::Const(d.known().unwrap_or(ANY_EXTENT));
+        Type { kind: Kind::Sequence, ..Type::new(element.dtype, element.shape.iter().map(extent).collect()) }
+    }
+    /// A sequence of no tensors, for some of this element type.
+    pub fn empty_sequence(dtype: DType) -> Type {
+        Type { kind: Kind::EmptySequence, ..Type::new(dtype, vec![]) }
+    }
+    /// Whether it is a sequence.
+    pub fn is_sequence(&self) -> bool {
+        matches!(self.kind, Kind::Sequence | Kind::EmptySequence)
     }
     /// A value of this type (a tensor or a sequence) that may be absent.
     pub fn optional(inner: Type) -> Type {
-        let sequence = matches!(inner.kind, Kind::Sequence | Kind::OptionalSequence);
-        Type { kind: if sequence { Kind::OptionalSequence } else { Kind::Optional }, ..inner }
+        match inner.is_sequence() || inner.kind == Kind::OptionalSequence {
+            true => Type { kind: Kind::OptionalSequence, ..Type::new(inner.dtype, vec![]) },
+            false => Type { kind: Kind::Optional, ..inner },
+        }
     }
     /// Whether it is a tensor of numbers or booleans of known rank: what kernels work on.
     pub fn is_plain_tensor(&self) -> bool {

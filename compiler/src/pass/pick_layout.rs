@@ -197,8 +197,9 @@ impl<'a> Edges<'a> {
             Op::Conv { .. } | Op::ConvTranspose { .. } if blocked => match position {
                 0 if !self.made_blocked(value) && self.few_channels(value, node) => Want::Blocks(1),
                 0 => Want::Blocks(self.lanes),
+                // Of a constant, too: the epilogue reads whole images in the layout of its result.
                 _ if position >= contraction_operands(&node.op)
-                    && image
+                    && ty.may_be_blocked()
                     && ty.shape == self.graph.ty(node.outputs[0]).shape =>
                 {
                     Want::Blocks(self.lanes)

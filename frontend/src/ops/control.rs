@@ -54,10 +54,10 @@ fn merged(cx: &Context<'_, '_>, a: &Type, b: &Type) -> Result<Type, NodeError> {
     }
     match (a.kind, b.kind) {
         (Kind::Tensor | Kind::Unranked, Kind::Tensor | Kind::Unranked) => Ok(Type::unranked(a.dtype)),
+        _ if a.is_sequence() && b.is_sequence() => Ok(super::sequences::joined(a, b)),
         (a_kind, b_kind) if a_kind == b_kind => Ok(a.clone()),
-        (Kind::OptionalSequence, Kind::Sequence) | (Kind::Sequence, Kind::OptionalSequence) => {
-            Ok(Type::optional(Type::sequence(Type::unranked(a.dtype))))
-        }
+        (Kind::OptionalSequence, _) if b.is_sequence() => Ok(a.clone()),
+        (_, Kind::OptionalSequence) if a.is_sequence() => Ok(b.clone()),
         _ => invalid(format!("a result is {a} in one place and {b} in another")),
     }
 }

@@ -39,7 +39,7 @@ pub(crate) fn map(cx: &mut Context<'_, '_>) -> Results {
     for (port, id) in source.graph.input.iter().zip(&operands) {
         let ty = cx.ty(*id).clone();
         types.push(match ty.kind {
-            Kind::Sequence => element(cx, input_type(port).ok(), ty.dtype),
+            Kind::Sequence | Kind::EmptySequence => element(cx, input_type(port).ok(), ty.dtype),
             _ => ty,
         });
     }
@@ -48,7 +48,7 @@ pub(crate) fn map(cx: &mut Context<'_, '_>) -> Results {
     if elements.iter().any(|ty| !matches!(ty.kind, Kind::Tensor | Kind::Unranked)) {
         return unsupported("a body whose results are no tensors; tensors are accepted");
     }
-    let results: Vec<Type> = elements.iter().map(|ty| Type::sequence(Type::unranked(ty.dtype))).collect();
+    let results: Vec<Type> = elements.iter().map(|ty| Type::sequence(ty.clone())).collect();
     let captured = captured(cx);
     let graph = iteration(cx, &operands, &types, &captured, &inner, &results)?;
     let trip = cx.function(Function::new("sequence_length", 1), &[Some(first)], vec![Type::known(DType::I64, &[])])?;
@@ -80,7 +80,7 @@ fn iteration(
     let mut inputs = Vec::with_capacity(given.len() + captured.len());
     for (id, ty) in given.iter().zip(types) {
         inputs.push(match graph.ty(*id).kind {
-            Kind::Sequence => add(&mut graph, "sequence_at", &[*id, number], ty.clone())?,
+            Kind::Sequence | Kind::EmptySequence => add(&mut graph, "sequence_at", &[*id, number], ty.clone())?,
             _ => *id,
         });
     }

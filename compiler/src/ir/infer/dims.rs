@@ -1,6 +1,6 @@
 //! Extents: broadcasting, agreement, products and their quotients, limits.
 
-use crate::ir::{Dim, DimExpr, Type};
+use crate::ir::{ANY_EXTENT, Dim, DimExpr, Type};
 
 /// `[1, 3, n]`, for messages.
 pub(super) fn show(shape: &[Dim]) -> String {
@@ -131,6 +131,9 @@ pub(super) fn check_size(ty: &Type) -> Result<(), String> {
     let limit = super::MAX_TENSOR_BYTES;
     let mut bytes = Some(ty.dtype.bytes().max(1) as u64);
     for dim in &ty.shape {
+        if ty.is_sequence() && *dim == Dim::Const(ANY_EXTENT) {
+            continue;
+        }
         if let Dim::Const(n) = dim {
             let n = u64::try_from(*n).map_err(|_| format!("{ty} has a negative extent"))?;
             // An empty tensor may not have absurd extents either: strides are computed from them.
