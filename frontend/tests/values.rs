@@ -108,6 +108,50 @@ fn what_a_loop_gathers_keeps_its_rank() {
     assert_eq!(floats(&got[0]), [1., 1., 3., 5., 3., 5., 2., 2., 4., 6., 4., 6.]);
 }
 
+fn resize(coordinates: &'static str) -> NodeProto {
+    let attributes = vec![text("mode", "linear"), text("coordinate_transformation_mode", coordinates)];
+    match coordinates {
+        "asymmetric" => node("Resize", &["x", "", "p"], &["y"], attributes),
+        _ => node(
+            "Resize",
+            &["x", "p", "", "sizes"],
+            &["y"],
+            [attributes, vec![float("extrapolation_value", 9.0)]].concat(),
+        ),
+    }
+}
+
+/// A region of interest, or scales, that a run computes do what constants do.
+#[test]
+fn resizing_by_computed_numbers() {
+    let x = f32s(&[1, 1, 4, 5], &(0..20).map(|i| (i * i % 17) as f32).collect::<Vec<_>>());
+    let cases = [
+        ("tf_crop_and_resize", vec![0.0, 0.0, 0.2, 0.5, 1.0, 1.0, 0.9, 1.2]),
+        ("tf_crop_and_resize", vec![0.0, 0.0, 0.9, -0.5, 1.0, 1.0, 0.1, 0.7]),
+        ("asymmetric", vec![1.0, 1.0, 1.5, 2.0]),
+    ];
+    for (coordinates, numbers) in cases {
+        let p = f32s(&[numbers.len()], &numbers);
+        let made = |computed: bool| {
+            let mut ports = vec![port("x", 1, &["1", "1", "H", "W"])];
+            let mut given = vec![Value::Tensor(x.clone())];
+            let mut constants = vec![initializer("sizes", &i64s(&[4], &[1, 1, 3, 6]))];
+            match computed {
+                true => {
+                    ports.push(port("p", 1, &[&numbers.len().to_string()]));
+                    given.push(Value::Tensor(p.clone()));
+                }
+                false => constants.push(initializer("p", &p)),
+            }
+            let mut model = model(13, vec![resize(coordinates)], ports, &["y"]);
+            model.graph.as_mut().unwrap().initializer = constants;
+            evaluated(model, &given).remove(0)
+        };
+        let (got, want) = (made(true), made(false));
+        assert_close(coordinates, got.as_tensor().unwrap(), want.as_tensor().unwrap());
+    }
+}
+
 fn with_training(mut model: ModelProto) -> ModelProto {
     model.opset_import.push(OperatorSetIdProto { domain: "ai.onnx.preview.training".into(), version: 1 });
     model

@@ -7,6 +7,7 @@ pub(crate) mod bitwise;
 pub(crate) mod constant;
 pub(crate) mod control;
 pub(crate) mod conv;
+mod crop;
 pub(crate) mod data;
 mod derivative;
 pub(crate) mod einsum;

@@ -6,7 +6,8 @@
 
 use crate::context::{Context, Results};
 use crate::error::{NodeError, invalid, unsupported};
-use brolga_compiler::ir::{Coordinates, Dim, Ints, Nearest, Op, ResizeAttrs, ResizeMode, ValueId};
+use brolga_compiler::ir::{BinaryOp, Coordinates, Dim, Ints, Nearest, Op, ResizeAttrs, ResizeMode, UnaryOp, ValueId};
+use brolga_runtime::DType;
 
 pub(crate) fn upsample(cx: &mut Context<'_, '_>) -> Results {
     let x = cx.input(0)?;
@@ -18,18 +19,47 @@ pub(crate) fn upsample(cx: &mut Context<'_, '_>) -> Results {
     } else if cx.opset < 9 {
         attributes.required("scales", attributes.floats("scales")?)?.to_vec()
     } else {
-        known_scales(cx, cx.input(1)?)?
+        return with_scales(cx, x, cx.input(1)?);
     };
     simple(cx, x, scales)
 }
 
+/// The form before opset 11, with an operand of scales.
+fn with_scales(cx: &mut Context<'_, '_>, x: ValueId, scales: ValueId) -> Results {
+    if cx.known_floats(scales).is_some() {
+        let scales = known_scales(cx, scales)?;
+        return simple(cx, x, scales);
+    }
+    let sizes = computed_sizes(cx, x, scales)?;
+    let (mode, coordinates) = (simple_mode(cx)?, Coordinates::Asymmetric);
+    let attrs = ResizeAttrs { mode, coordinates, sizes: Ints::Input(1), scales: None, roi: None, antialias: false };
+    Ok(vec![cx.emit(Op::Resize(attrs), &[x, sizes])?])
+}
+
+/// Extents times scales that a run computes, rounded down.
+fn computed_sizes(cx: &mut Context<'_, '_>, x: ValueId, scales: ValueId) -> Result<ValueId, NodeError> {
+    let rank = cx.rank(x);
+    if cx.shape(scales)[..] != [Dim::from(rank)] {
+        return unsupported("scales computed at run time for some axes; for all is accepted");
+    }
+    let shape = cx.emit(Op::Shape { begin: 0, end: rank }, &[x])?;
+    let (shape, scales) = (cx.cast(shape, DType::F32)?, cx.cast(scales, DType::F32)?);
+    let sizes = cx.binary(BinaryOp::Mul, shape, scales)?;
+    let sizes = cx.unary(UnaryOp::Floor, sizes)?;
+    cx.cast(sizes, DType::I64)
+}
+
+fn simple_mode(cx: &Context<'_, '_>) -> Result<ResizeMode, NodeError> {
+    match cx.node.attributes.text_or("mode", "nearest")? {
+        "nearest" => Ok(ResizeMode::Nearest(Nearest::Floor)),
+        "linear" | "bilinear" => Ok(ResizeMode::Linear),
+        other => invalid(format!("mode {other:?}; nearest or linear is expected")),
+    }
+}
+
 /// The form before opset 11.
 fn simple(cx: &mut Context<'_, '_>, x: ValueId, scales: Vec<f32>) -> Results {
-    let mode = match cx.node.attributes.text_or("mode", "nearest")? {
-        "nearest" => ResizeMode::Nearest(Nearest::Floor),
-        "linear" | "bilinear" => ResizeMode::Linear,
-        other => return invalid(format!("mode {other:?}; nearest or linear is expected")),
-    };
+    let mode = simple_mode(cx)?;
     let sizes = Ints::Known(scaled(&cx.shape(x), &scales)?);
     let attrs = ResizeAttrs {
         mode,
@@ -115,8 +145,7 @@ fn rules(cx: &Context<'_, '_>) -> Result<(ResizeMode, Coordinates), NodeError> {
 pub(crate) fn resize(cx: &mut Context<'_, '_>) -> Results {
     let x = cx.input(0)?;
     if cx.opset < 11 {
-        let scales = known_scales(cx, cx.input(1)?)?;
-        return simple(cx, x, scales);
+        return with_scales(cx, x, cx.input(1)?);
     }
     let shape = cx.shape(x);
     let (mode, coordinates) = rules(cx)?;
@@ -125,14 +154,23 @@ pub(crate) fn resize(cx: &mut Context<'_, '_>) -> Results {
         None => (0..shape.len()).collect(),
     };
     let antialias = cx.node.attributes.flag("antialias")?;
+    // An operand that is there but empty counts as omitted.
+    let given = |cx: &Context<'_, '_>, i: usize| cx.optional(i).filter(|id| cx.ty(*id).elements() != Some(0));
+    if let Coordinates::TfCropAndResize { extrapolation } = coordinates
+        && cx.known_floats(cx.input(1)?).is_none()
+    {
+        return crop_at_run_time(cx, mode, &axes, extrapolation);
+    }
     let roi = match coordinates {
         Coordinates::TfCropAndResize { .. } => Some(region(cx, &axes, shape.len())?),
         _ => None,
     };
-    // An operand that is there but empty counts as omitted.
-    let given = |i: usize| cx.optional(i).filter(|id| cx.ty(*id).elements() != Some(0));
     let mut operands = vec![x];
-    let (sizes, scales) = match (given(2), given(3)) {
+    let (sizes, scales) = match (given(cx, 2), given(cx, 3)) {
+        (Some(scales), None) if roi.is_none() && axes.len() == shape.len() && cx.known_floats(scales).is_none() => {
+            operands.push(computed_sizes(cx, x, scales)?);
+            (Ints::Input(1), None)
+        }
         (Some(scales), None) => {
             let some = known_scales(cx, scales)?;
             if some.len() != axes.len() {
@@ -157,6 +195,26 @@ pub(crate) fn resize(cx: &mut Context<'_, '_>) -> Results {
     };
     let attrs = ResizeAttrs { mode, coordinates, sizes, scales, roi, antialias };
     Ok(vec![cx.emit(Op::Resize(attrs), &operands)?])
+}
+
+/// A crop whose region of interest is computed.
+fn crop_at_run_time(cx: &mut Context<'_, '_>, mode: ResizeMode, axes: &[usize], extrapolation: f32) -> Results {
+    let (x, region, sizes) = (cx.input(0)?, cx.input(1)?, cx.optional(3));
+    let sizes = match sizes.map(|id| cx.known_ints(id)) {
+        Some(Some(sizes)) if mode == ResizeMode::Linear && sizes.iter().all(|n| *n > 0) => sizes,
+        _ => {
+            return unsupported("a region of interest computed at run time; linear, with constant sizes, is accepted");
+        }
+    };
+    if sizes.len() != axes.len() || cx.shape(region)[..] != [Dim::from(2 * axes.len())] {
+        return invalid(format!(
+            "{} sizes and {} numbers of a region for {} axes",
+            sizes.len(),
+            cx.ty(region),
+            axes.len()
+        ));
+    }
+    Ok(vec![super::crop::linear(cx, &super::crop::Crop { x, region, axes, sizes: &sizes, extrapolation })?])
 }
 
 type Region = (Vec<f32>, Vec<f32>);
