@@ -28,9 +28,19 @@ impl Move<'_, '_> {
         }
         let mut spec = Spec::copy(dims, to.1, from.2, self.bytes)?;
         spec.skip = dims.iter().zip(from.2).map(|(d, s)| (*d as i64 - 1) * (-*s).max(0)).sum();
-        let source = offset(from.0, from.1 - spec.skip)?;
+        let source = self.entered(from.0, from.1 - spec.skip)?;
         self.calls.push(spec.call(self.cx.target, Operand::Value(self.result, to.0), Some(source)));
         Ok(())
+    }
+    /// An operand some bytes further on. A packed constant is entered at its begin; its rest is a table.
+    fn entered(&self, operand: &Operand, bytes: i64) -> Result<Operand, NoKernel> {
+        let weight = match operand {
+            Operand::Packed(value, _) if bytes != 0 => self.cx.graph.weight(*value),
+            _ => None,
+        };
+        let Some(weight) = weight else { return offset(operand, bytes) };
+        let tensor = weight.evaluate().map_err(|e| NoKernel(e.to_string()))?;
+        offset(&Operand::Table(tensor.bytes().to_vec()), bytes)
     }
     /// An input and its view; a value in blocks stays so.
     pub(super) fn input(&self, node: &Node, position: usize) -> Result<(Operand, View), NoKernel> {
@@ -297,7 +307,7 @@ fn reorder(m: &mut Move<'_, '_>, node: &Node) -> Result<(), NoKernel> {
                 let mut spec = Spec::copy(&[n, h, w, rest], &[t[0], t[2], t[3], 4], &[sn, sh, sw, sc], 4)?;
                 spec.pad_lanes = true;
                 let skip = full as i64;
-                let source = offset(&operand, skip * from[1])?;
+                let source = m.entered(&operand, skip * from[1])?;
                 m.calls.push(spec.call(m.cx.target, Operand::Value(m.result, skip * t[1]), Some(source)));
             }
             Ok(())

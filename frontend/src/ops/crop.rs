@@ -5,17 +5,38 @@
 
 use crate::context::Context;
 use crate::error::{NodeError, unsupported};
-use brolga_compiler::ir::{BinaryOp, Ints, Op, UnaryOp, ValueId};
+use brolga_compiler::ir::{BinaryOp, Ints, Op, Origin, UnaryOp, ValueId, Weight};
 use brolga_runtime::DType;
 
-/// A crop of `x`: its corners, begins before ends, one of each per axis.
+/// A crop of `x`.
 pub(super) struct Crop<'c> {
     pub x: ValueId,
+    /// Its corners: all begins, then as many ends.
     pub region: ValueId,
-    pub axes: &'c [usize],
-    /// Extents of the result along the axes.
-    pub sizes: &'c [i64],
+    pub corners: usize,
+    pub sides: &'c [Side],
     pub extrapolation: f32,
+}
+
+/// A dimension that is cropped: position of its corners, axis, extent of the result.
+pub(super) struct Side {
+    pub corner: usize,
+    pub axis: usize,
+    pub size: i64,
+}
+
+/// The numbers of a list that are known, as far as it is put together from constants.
+pub(super) fn known_parts(cx: &Context<'_, '_>, list: ValueId, depth: usize) -> Option<Vec<Option<f64>>> {
+    if let Some(known) = cx.known_floats(list) {
+        return Some(known.into_iter().map(Some).collect());
+    }
+    if let Origin::Node(node, _) = &cx.graph.value(list).origin
+        && let (Op::Concat { axis: 0 }, Some(depth)) = (&cx.graph.node(*node).op, depth.checked_sub(1))
+    {
+        let parts = cx.graph.node(*node).inputs.iter().map(|part| known_parts(cx, *part, depth));
+        return Some(parts.collect::<Option<Vec<_>>>()?.concat());
+    }
+    Some(vec![None; cx.ty(list).elements()?])
 }
 
 /// What one axis of the result reads: positions below and above, the weight of the one above, whether it is inside.
@@ -32,14 +53,14 @@ pub(super) fn linear(cx: &mut Context<'_, '_>, crop: &Crop<'_>) -> Result<ValueI
         return unsupported("a region of interest computed at run time for other elements than f32; f32 is accepted");
     }
     let (mut y, mut inside, rank) = (crop.x, None, cx.rank(crop.x));
-    for (i, axis) in crop.axes.iter().enumerate() {
-        let line = line(cx, crop, i, *axis)?;
+    for side in crop.sides {
+        let (line, axis) = (line(cx, crop, side)?, side.axis);
         let mut shape = vec![1; rank - axis];
-        shape[0] = crop.sizes[i];
+        shape[0] = side.size;
         let along = |cx: &mut Context<'_, '_>, v| cx.reshape(v, shape.iter().map(|n| (*n).into()).collect());
         let (weight, mask) = (along(cx, line.weight)?, along(cx, line.inside)?);
-        let below = cx.emit(Op::Gather { axis: *axis }, &[y, line.below])?;
-        let above = cx.emit(Op::Gather { axis: *axis }, &[y, line.above])?;
+        let below = cx.emit(Op::Gather { axis }, &[y, line.below])?;
+        let above = cx.emit(Op::Gather { axis }, &[y, line.above])?;
         let difference = cx.binary(BinaryOp::Sub, above, below)?;
         let part = cx.binary(BinaryOp::Mul, difference, weight)?;
         y = cx.binary(BinaryOp::Add, below, part)?;
@@ -53,10 +74,10 @@ pub(super) fn linear(cx: &mut Context<'_, '_>, crop: &Crop<'_>) -> Result<ValueI
     cx.emit(Op::Where, &[inside, y, outside])
 }
 
-fn line(cx: &mut Context<'_, '_>, crop: &Crop<'_>, i: usize, axis: usize) -> Result<Line, NodeError> {
-    let (count, size) = (crop.axes.len(), crop.sizes[i]);
-    let begin = corner(cx, crop.region, i)?;
-    let end = corner(cx, crop.region, count + i)?;
+fn line(cx: &mut Context<'_, '_>, crop: &Crop<'_>, side: &Side) -> Result<Line, NodeError> {
+    let (axis, size) = (side.axis, side.size);
+    let begin = corner(cx, crop.region, side.corner)?;
+    let end = corner(cx, crop.region, crop.corners + side.corner)?;
     let extent = cx.emit(Op::Shape { begin: axis, end: axis + 1 }, &[crop.x])?;
     let (extent, one) = (cx.cast(extent, DType::F32)?, cx.scalar(DType::F32, 1.0)?);
     let last = cx.binary(BinaryOp::Sub, extent, one)?;
@@ -64,7 +85,7 @@ fn line(cx: &mut Context<'_, '_>, crop: &Crop<'_>, i: usize, axis: usize) -> Res
     let parts = |at: i64| if size > 1 { at as f64 / (size - 1) as f64 } else { 0.5 };
     let parts: Vec<u8> = (0..size).flat_map(|at| (parts(at) as f32).to_le_bytes()).collect();
     let shape = vec![usize::try_from(size).unwrap_or(0)];
-    let parts = cx.weight(brolga_compiler::ir::Weight::from_bytes(DType::F32, shape, parts.into()));
+    let parts = cx.weight(Weight::from_bytes(DType::F32, shape, parts.into()));
     let width = cx.binary(BinaryOp::Sub, end, begin)?;
     let step = cx.binary(BinaryOp::Mul, parts, width)?;
     let place = cx.binary(BinaryOp::Add, step, begin)?;

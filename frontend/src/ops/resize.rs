@@ -6,6 +6,7 @@
 
 use crate::context::{Context, Results};
 use crate::error::{NodeError, invalid, unsupported};
+use crate::ops::crop::{Crop, Side, known_parts, linear};
 use brolga_compiler::ir::{BinaryOp, Coordinates, Dim, Ints, Nearest, Op, ResizeAttrs, ResizeMode, UnaryOp, ValueId};
 use brolga_runtime::DType;
 
@@ -199,23 +200,31 @@ pub(crate) fn resize(cx: &mut Context<'_, '_>) -> Results {
 
 /// A crop whose region of interest is computed.
 fn crop_at_run_time(cx: &mut Context<'_, '_>, mode: ResizeMode, axes: &[usize], extrapolation: f32) -> Results {
-    let (x, region, sizes) = (cx.input(0)?, cx.input(1)?, cx.optional(3));
-    let sizes = match sizes.map(|id| cx.known_ints(id)) {
-        Some(Some(sizes)) if mode == ResizeMode::Linear && sizes.iter().all(|n| *n > 0) => sizes,
-        _ => {
-            return unsupported("a region of interest computed at run time; linear, with constant sizes, is accepted");
-        }
+    let (x, region, corners) = (cx.input(0)?, cx.input(1)?, axes.len());
+    let sizes = match cx.optional(3).map(|id| cx.ints(id, 1)) {
+        Some(Ints::Known(sizes)) if mode == ResizeMode::Linear => sizes,
+        _ => return unsupported("a region of interest computed at run time; linear, with sizes, is accepted"),
     };
-    if sizes.len() != axes.len() || cx.shape(region)[..] != [Dim::from(2 * axes.len())] {
-        return invalid(format!(
-            "{} sizes and {} numbers of a region for {} axes",
-            sizes.len(),
-            cx.ty(region),
-            axes.len()
-        ));
+    if sizes.len() != corners || cx.shape(region)[..] != [Dim::from(2 * corners)] {
+        return invalid(format!("{} sizes and a region that is {} for {corners} axes", sizes.len(), cx.ty(region)));
     }
-    Ok(vec![super::crop::linear(cx, &super::crop::Crop { x, region, axes, sizes: &sizes, extrapolation })?])
+    let parts = known_parts(cx, region, MAX_CHAIN).unwrap_or_default();
+    let mut sides = Vec::new();
+    for (corner, (axis, size)) in axes.iter().zip(&sizes).enumerate() {
+        let whole = (parts.get(corner), parts.get(corners + corner)) == (Some(&Some(0.0)), Some(&Some(1.0)));
+        match size.known().filter(|n| *n > 0) {
+            _ if whole && *size == cx.shape(x)[*axis] => {}
+            Some(size) => sides.push(Side { corner, axis: *axis, size }),
+            None => {
+                return unsupported(format!("a region of interest and an extent of {size}; constants are accepted"));
+            }
+        }
+    }
+    Ok(vec![linear(cx, &Crop { x, region, corners, sides: &sides, extrapolation })?])
 }
+
+/// Lists within lists that are looked into for known numbers.
+const MAX_CHAIN: usize = 8;
 
 type Region = (Vec<f32>, Vec<f32>);
 
