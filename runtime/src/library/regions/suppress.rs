@@ -48,7 +48,58 @@ fn sort_candidates(scores: &[f32], above: Option<f32>, order: &mut Vec<u64>) {
     order.sort_unstable_by(|a, b| b.cmp(a));
 }
 
-const KEPT_AT_ONCE: usize = 8;
+/// Boxes that are compared without a branch between them, so that several are at once.
+const AT_ONCE: usize = 8;
+/// Boxes to a strip, on average, and strips at most.
+const STRIP: usize = 32;
+const STRIPS: usize = 1024;
+
+/// The boxes that stay, by the strips of the first axis that they reach into: boxes that share no strip have nothing in common.
+/// Detectors move the boxes of each class to a place of their own, and few of all boxes are near any one.
+struct Kept {
+    strips: Vec<Vec<Region>>,
+    start: f32,
+    /// Strips to a unit of length.
+    scale: f32,
+    count: usize,
+}
+
+impl Kept {
+    /// None yet, of `regions`. No strip is narrower than the mean box, so that a box is in three of them on average at most. A
+    /// threshold below zero suppresses boxes that have nothing in common, and boxes without an inside are nowhere: one strip.
+    fn new(regions: &[Region], threshold: f32) -> Kept {
+        let start = regions.iter().fold(f32::INFINITY, |start, r| start.min(r.low[0]));
+        let end = regions.iter().fold(f32::NEG_INFINITY, |end, r| end.max(r.high[0]));
+        let reach = |r: &Region| f64::from(r.high[0]) - f64::from(r.low[0]);
+        let mean = regions.iter().map(reach).sum::<f64>() / regions.len() as f64;
+        let fitting = ((f64::from(end) - f64::from(start)) / mean) as usize;
+        let strips = (regions.len() / STRIP).min(fitting).clamp(1, STRIPS);
+        let scale = strips as f32 / (end - start);
+        let proper = |r: &Region| r.low[0].is_finite() && r.high[0].is_finite() && r.low[0] <= r.high[0];
+        let many = threshold >= 0.0 && scale.is_normal() && regions.iter().all(proper);
+        let (strips, scale) = if many { (strips, scale) } else { (1, 0.0) };
+        Kept { strips: vec![Vec::new(); strips], start, scale, count: 0 }
+    }
+    fn clear(&mut self) {
+        self.strips.iter_mut().for_each(Vec::clear);
+        self.count = 0;
+    }
+    fn reach(&self, region: &Region) -> std::ops::RangeInclusive<usize> {
+        let last = self.strips.len() - 1;
+        let strip = |at: f32| (((at - self.start) * self.scale) as usize).min(last);
+        strip(region.low[0])..=strip(region.high[0])
+    }
+    /// Whether one of the boxes overlaps `region`.
+    fn suppress(&self, region: &Region, threshold: f32) -> bool {
+        let hit = |block: &[Region]| block.iter().fold(false, |hit, k| hit | k.overlaps(region, threshold));
+        self.strips[self.reach(region)].iter().any(|strip| strip.chunks(AT_ONCE).any(hit))
+    }
+    fn push(&mut self, region: &Region) {
+        let reach = self.reach(region);
+        self.strips[reach].iter_mut().for_each(|strip| strip.push(*region));
+        self.count += 1;
+    }
+}
 
 pub(super) fn non_max_suppression(function: &Function, operands: &Operands) -> Results {
     let (boxes, scores) = (operands.tensor(0)?, operands.tensor(1)?);
@@ -64,13 +115,14 @@ pub(super) fn non_max_suppression(function: &Function, operands: &Operands) -> R
     let (boxes, scores) = (operands.slice::<f32>(0)?, operands.slice::<f32>(1)?);
 
     let mut selected: Vec<i64> = Vec::new();
-    let (mut order, mut kept) = (Vec::new(), Vec::new());
+    let mut order = Vec::new();
     if *count > 0 && limit > 0 {
         let corners = boxes.as_chunks::<4>().0;
         for (batch, (corners, scores)) in
             corners.chunks_exact(*count).zip(scores.chunks(classes.saturating_mul(*count).max(1))).enumerate()
         {
             let regions: Vec<Region> = corners.iter().map(|c| Region::new(c, centred)).collect();
+            let mut kept = Kept::new(&regions, threshold);
             for (class, scores) in scores.chunks_exact(*count).enumerate() {
                 sort_candidates(scores, above, &mut order);
                 kept.clear();
@@ -89,19 +141,17 @@ fn suppress(
     order: &[u64],
     limit: usize,
     threshold: f32,
-    kept: &mut Vec<Region>,
+    kept: &mut Kept,
     mut select: impl FnMut(usize),
 ) {
     for key in order {
-        if kept.len() == limit {
+        if kept.count == limit {
             return;
         }
         let index = !(*key as u32) as usize;
         let region = &regions[index];
-        // In blocks without a branch between them, so that several are compared at once.
-        let hit = |block: &[Region]| block.iter().fold(false, |hit, k| hit | k.overlaps(region, threshold));
-        if !kept.chunks(KEPT_AT_ONCE).any(hit) {
-            kept.push(*region);
+        if !kept.suppress(region, threshold) {
+            kept.push(region);
             select(index);
         }
     }

@@ -48,29 +48,50 @@ fn many_boxes_are_suppressed_as_by_comparing_all() {
         state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
         (state >> 8) as f32 / (1 << 24) as f32
     };
-    let boxes: Vec<[f32; 4]> = (0..300).map(|_| [next(), next(), next(), next()]).collect();
-    let scores: Vec<f32> = (0..300).map(|_| next()).collect();
+    // Boxes as large as the picture, and small ones that lie in many strips of it.
+    for (count, size, few, many) in [(300, 1.0, 20, 200), (3000, 0.15, 400, 2900)] {
+        let boxes: Vec<[f32; 4]> = (0..count)
+            .map(|_| {
+                let (y, x) = (next() * (1.0 - size), next() * (1.0 - size));
+                [y + next() * size, x + next() * size, y + next() * size, x + next() * size]
+            })
+            .collect();
+        let scores: Vec<f32> = (0..count).map(|_| next()).collect();
+        let wanted = by_comparing_all(&boxes, &scores, 0.3);
+        let found = suppress(&boxes.concat(), &scores, count as i64, 0.3, 0.0, 0);
+        let found: Vec<usize> = found.chunks_exact(3).map(|c| c[2] as usize).collect();
+        assert_eq!(found, wanted);
+        assert!(wanted.len() > few && wanted.len() < many, "{}", wanted.len());
+    }
+}
+
+fn by_comparing_all(boxes: &[[f32; 4]], scores: &[f32], threshold: f32) -> Vec<usize> {
     let corners = |b: &[f32; 4]| [b[0].min(b[2]), b[1].min(b[3]), b[0].max(b[2]), b[1].max(b[3])];
     let area = |c: [f32; 4]| (c[2] - c[0]) * (c[3] - c[1]);
-    let mut order: Vec<usize> = (0..300).collect();
+    let mut order: Vec<usize> = (0..boxes.len()).collect();
     order.sort_by(|a, b| scores[*b].total_cmp(&scores[*a]));
-    let mut wanted: Vec<usize> = vec![];
+    let mut stay: Vec<usize> = vec![];
     for i in order {
         let a = corners(&boxes[i]);
-        let hit = wanted.iter().any(|j| {
+        let hit = stay.iter().any(|j| {
             let b = corners(&boxes[*j]);
             let height = (a[2].min(b[2]) - a[0].max(b[0])).max(0.0);
             let width = (a[3].min(b[3]) - a[1].max(b[1])).max(0.0);
-            height * width / (area(a) + area(b) - height * width) > 0.3
+            height * width / (area(a) + area(b) - height * width) > threshold
         });
         if !hit {
-            wanted.push(i);
+            stay.push(i);
         }
     }
-    let found = suppress(&boxes.concat(), &scores, 1000, 0.3, 0.0, 0);
-    let found: Vec<usize> = found.chunks_exact(3).map(|c| c[2] as usize).collect();
-    assert_eq!(found, wanted);
-    assert!(wanted.len() > 20 && wanted.len() < 200);
+    stay
+}
+
+#[test]
+fn boxes_without_an_inside_are_taken_as_they_are() {
+    let turned: Vec<f32> = (0..200).flat_map(|i| [i as f32, 0.0, -3.0, 1.0]).collect();
+    assert_eq!(suppress(&turned, &[0.5; 200], 200, 0.5, 0.0, 1).len(), 600);
+    let endless = [0.0, 0.0, f32::INFINITY, 1.0].repeat(200);
+    assert!(!suppress(&endless, &[0.5; 200], 200, 0.5, 0.0, 0).is_empty());
 }
 
 fn align(mode: &str, ratio: i64, shift: &str, roi: [f32; 4], out: i64) -> Vec<f32> {
