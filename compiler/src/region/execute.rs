@@ -5,7 +5,7 @@ use super::profile::{self, Profile};
 use crate::compile::{CompileError, CompileOptions, Timing, compile};
 use crate::ir::eval::{self, EvalError, Shared, bind_symbols, evaluate_bound, run_node};
 use crate::ir::infer::InferError;
-use crate::ir::{Bindings, Graph, ValueId};
+use crate::ir::{Bindings, Graph, Op, ValueId, flops};
 use crate::pass::{self, PassError};
 use brolga_runtime::{Instance, Pool, Program, RunError, RunOptions, Tensor, TensorView, TensorViewMut, Value};
 use std::collections::HashMap;
@@ -18,6 +18,8 @@ const KEPT_PROGRAMS: usize = 8;
 /// Below this many elements in all results, a region whose extents vary is computed by the library: making code for it would
 /// take longer than it ever saves.
 const WORTH_COMPILING: usize = 1 << 18;
+/// Multiplications and additions of contractions that are worth code by themselves: the library has no kernels for them.
+const WORTH_A_KERNEL: u64 = 1 << 20;
 
 /// A cut graph could not be compiled or run.
 #[derive(Debug, thiserror::Error)]
@@ -291,8 +293,7 @@ impl Executable {
         }
         let start = Instant::now();
         let bound = region.graph.bind_shapes(&key.0, symbols)?;
-        let work = bound.values().fold(0usize, |n, (_, v)| n.saturating_add(v.ty.elements().unwrap_or(0)));
-        if !region.symbols.is_empty() && work < WORTH_COMPILING {
+        if !region.symbols.is_empty() && !worth_compiling(&bound) {
             return Ok(None);
         }
         let options = &self.settings.compile;
@@ -313,6 +314,16 @@ impl Executable {
     }
 }
 
+/// Whether the work of a region whose extents may be others the next time pays for making code.
+fn worth_compiling(graph: &Graph) -> bool {
+    let elements = graph.values().fold(0usize, |n, (_, v)| n.saturating_add(v.ty.elements().unwrap_or(0)));
+    let contracts = |op: &Op| matches!(op, Op::Conv { .. } | Op::ConvTranspose { .. } | Op::MatMul { .. });
+    let nodes = graph.topological();
+    let contractions = nodes.iter().map(|id| graph.node(*id)).filter(|node| contracts(&node.op));
+    let flops = contractions.fold(0u64, |n, node| n.saturating_add(flops(graph, node)));
+    elements >= WORTH_COMPILING || flops >= WORTH_A_KERNEL
+}
+
 /// Tells bodies apart; it is never followed.
 fn address(graph: &Arc<Graph>) -> usize {
     Arc::as_ptr(graph) as usize
@@ -329,5 +340,36 @@ impl Walk<'_> {
     fn set(&mut self, graph: &Graph, id: ValueId, value: Shared) {
         bind_symbols(graph.ty(id), &value, &mut self.symbols);
         self.values.insert(id, value);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ir::{Type, UnaryOp};
+    use brolga_runtime::DType;
+
+    fn product(rows: usize, inner: usize) -> Graph {
+        let mut g = Graph::new("product");
+        let a = g.add_input("a", Type::known(DType::F32, &[rows, inner]));
+        let b = g.add_input("b", Type::known(DType::F32, &[inner, 16]));
+        let op = Op::MatMul { trans_a: false, trans_b: false, bias: false, epilogue: Default::default() };
+        let y = g.add_node(op, &[a, b], 1, "product").unwrap()[0];
+        g.add_output("y", y);
+        g
+    }
+
+    #[test]
+    fn code_is_made_for_much_data_or_a_contraction() {
+        assert!(!worth_compiling(&product(8, 16)));
+        assert!(worth_compiling(&product(32, 1024)));
+        let mut g = Graph::new("copies");
+        let x = g.add_input("x", Type::known(DType::F32, &[1 << 16]));
+        let y = g.add_node(Op::Unary(UnaryOp::Relu), &[x], 1, "y").unwrap()[0];
+        assert!(!worth_compiling(&g));
+        let z = g.add_node(Op::Unary(UnaryOp::Abs), &[y], 1, "z").unwrap()[0];
+        g.add_output("z", z);
+        g.add_node(Op::Unary(UnaryOp::Neg), &[z], 1, "w").unwrap();
+        assert!(worth_compiling(&g));
     }
 }
