@@ -30,10 +30,6 @@ pub(crate) fn build(
         command.args(["--locked", "--crate-type", "staticlib", "--features", "executable", "--target-dir"]);
         command.arg(target_folder).args(offline.then_some("--offline"));
         command.args(triple.iter().flat_map(|triple| ["--target", triple]));
-        if effort == Effort::Full {
-            // Decoders of pictures, archives and options: their size counts in every executable, their speed does not.
-            command.args(["--config", "profile.release.package.\"*\".opt-level=\"s\""]);
-        }
         set_profile(&mut command, effort);
         if command.status()?.success() {
             let folder = target_folder.join(triple.unwrap_or_default());
@@ -53,6 +49,11 @@ fn set_profile(command: &mut Command, effort: Effort) {
     }
     for name in ["RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS", "RUSTC_WORKSPACE_WRAPPER", "CARGO_BUILD_TARGET"] {
         command.env_remove(name);
+    }
+    if effort == Effort::Full {
+        // Decoders of pictures, archives and options: their size counts in every executable, their speed does not. Nothing unwinds.
+        command.args(["--config", "profile.release.package.\"*\".opt-level=\"s\""]);
+        command.env("RUSTFLAGS", "-Cforce-unwind-tables=no");
     }
     let (level, lto, units) = match effort {
         Effort::Quick => ("1", "off", "16"),

@@ -4,6 +4,7 @@ use super::scalar::{Number, with_type};
 use super::walk::{around, rows, strides};
 use super::{LibraryError, ReduceKind, elements, elements_mut, expect};
 use crate::{DType, TensorView, TensorViewMut};
+use std::cmp::Ordering;
 
 /// Reduces the listed dimensions. `out` holds one element per index of the others, in order; whether reduced dimensions stay
 /// in its shape as 1 does not matter.
@@ -138,8 +139,8 @@ pub fn arg_reduce(
             let mut best = 0;
             for k in 1..extent {
                 let order = at(k).partial_cmp(&at(best));
-                let better = if min { std::cmp::Ordering::Less } else { std::cmp::Ordering::Greater };
-                if order == Some(better) || (last && order == Some(std::cmp::Ordering::Equal)) {
+                let better = if min { Ordering::Less } else { Ordering::Greater };
+                if order == Some(better) || (last && order == Some(Ordering::Equal)) {
                     best = k;
                 }
             }
@@ -206,14 +207,7 @@ pub fn top_k(
                 let by_value = if T::FLOAT { x.float().total_cmp(&y.float()) } else { x.int().cmp(&y.int()) };
                 by_value.then(a.cmp(b))
             };
-            order.clear();
-            order.extend(0..extent);
-            // Only those that are wanted are put in order.
-            if (1..extent).contains(&k) {
-                order.select_nth_unstable_by(k - 1, compare);
-            }
-            order.truncate(k);
-            order.sort_unstable_by(compare);
+            first_in_order(&mut order, extent, k, &compare);
             for (n, from) in order.iter().enumerate() {
                 let to = (i / inner * k + n) * inner + i % inner;
                 values[to] = at(*from);
@@ -222,4 +216,16 @@ pub fn top_k(
         }
         Ok(())
     })
+}
+
+/// Makes `order` the first `k` of the positions `0..extent`, sorted. One sort for all types: every executable carries it.
+fn first_in_order(order: &mut Vec<usize>, extent: usize, k: usize, compare: &dyn Fn(&usize, &usize) -> Ordering) {
+    order.clear();
+    order.extend(0..extent);
+    // Only those that are wanted are put in order.
+    if (1..extent).contains(&k) {
+        order.select_nth_unstable_by(k - 1, compare);
+    }
+    order.truncate(k);
+    order.sort_unstable_by(compare);
 }

@@ -76,8 +76,9 @@ fn order<T: Number>(a: T, b: T) -> Ordering {
     a.partial_cmp(&b).unwrap_or_else(|| a.float().is_nan().cmp(&b.float().is_nan()))
 }
 
-/// Positions sorted by what is there, equal ones together in the order they come; where each group of equals begins.
-fn groups(count: usize, compare: impl Fn(usize, usize) -> Ordering) -> (Vec<usize>, Vec<usize>) {
+/// Positions sorted by what is there, equal ones together in the order they come; where each group of equals begins. One sort
+/// for all types: every executable carries it.
+fn groups(count: usize, compare: &dyn Fn(usize, usize) -> Ordering) -> (Vec<usize>, Vec<usize>) {
     let mut sorted: Vec<usize> = (0..count).collect();
     sorted.sort_by(|a, b| compare(*a, *b));
     let begins = (0..count).filter(|i| *i == 0 || compare(sorted[i - 1], sorted[*i]) != Ordering::Equal).collect();
@@ -94,9 +95,9 @@ fn sort_numbers(
     with_type!(x.dtype, T => {
         let all = super::elements::<T>(x)?;
         if rows == 1 && run == 1 {
-            return Ok(groups(extent, |a, b| order(all[a], all[b])));
+            return Ok(groups(extent, &|a, b| order(all[a], all[b])));
         }
-        Ok(groups(extent, |a, b| {
+        Ok(groups(extent, &|a, b| {
             let part = |i: usize| (0..rows).flat_map(move |row| &all[(row * extent + i) * run..][..run]);
             let mut orders = part(a).zip(part(b)).map(|(a, b)| order(*a, *b));
             orders.find(|o| o.is_ne()).unwrap_or(Ordering::Equal)
@@ -111,7 +112,7 @@ fn unique(function: &Function, operands: &Operands) -> Results {
     expect(extent == 0 || (rows > 0 && run > 0), "subtensors with elements")?;
     let (sorted, begins) = match x.texts() {
         None => sort_numbers(&operands.tensor(0)?, rows, extent, run)?,
-        Some(all) => groups(extent, |a, b| {
+        Some(all) => groups(extent, &|a, b| {
             let part = |i: usize| (0..rows).flat_map(move |row| &all[(row * extent + i) * run..][..run]);
             part(a).cmp(part(b))
         }),
