@@ -51,8 +51,10 @@ fn set_profile(command: &mut Command, effort: Effort) {
         command.env_remove(name);
     }
     if effort == Effort::Full {
-        // Decoders of pictures, archives and options: their size counts in every executable, their speed does not. Nothing unwinds.
-        command.args(["--config", "profile.release.package.\"*\".opt-level=\"s\""]);
+        // Decoders, archives, options: their size counts in every executable, their speed does not. And nothing unwinds.
+        for package in ["\"*\"", "brolga-runner"] {
+            command.args(["--config", &format!("profile.release.package.{package}.opt-level=\"s\"")]);
+        }
         command.env("RUSTFLAGS", "-Cforce-unwind-tables=no");
     }
     let (level, lto, units) = match effort {

@@ -7,8 +7,7 @@
 use crate::context::{Context, Results};
 use crate::error::{NodeError, invalid, unsupported};
 use crate::ops::crop::{Crop, Side, known_parts, linear};
-use brolga_compiler::ir::{BinaryOp, Coordinates, Dim, Ints, Nearest, Op, ResizeAttrs, ResizeMode, UnaryOp, ValueId};
-use brolga_runtime::DType;
+use brolga_compiler::ir::{Coordinates, Dim, Ints, Nearest, Op, ResizeAttrs, ResizeMode, ValueId};
 
 pub(crate) fn upsample(cx: &mut Context<'_, '_>) -> Results {
     let x = cx.input(0)?;
@@ -20,34 +19,9 @@ pub(crate) fn upsample(cx: &mut Context<'_, '_>) -> Results {
     } else if cx.opset < 9 {
         attributes.required("scales", attributes.floats("scales")?)?.to_vec()
     } else {
-        return with_scales(cx, x, cx.input(1)?);
+        known_scales(cx, cx.input(1)?)?
     };
     simple(cx, x, scales)
-}
-
-/// The form before opset 11, with an operand of scales.
-fn with_scales(cx: &mut Context<'_, '_>, x: ValueId, scales: ValueId) -> Results {
-    if cx.known_floats(scales).is_some() {
-        let scales = known_scales(cx, scales)?;
-        return simple(cx, x, scales);
-    }
-    let sizes = computed_sizes(cx, x, scales)?;
-    let (mode, coordinates) = (simple_mode(cx)?, Coordinates::Asymmetric);
-    let attrs = ResizeAttrs { mode, coordinates, sizes: Ints::Input(1), scales: None, roi: None, antialias: false };
-    Ok(vec![cx.emit(Op::Resize(attrs), &[x, sizes])?])
-}
-
-/// Extents times scales that a run computes, rounded down.
-fn computed_sizes(cx: &mut Context<'_, '_>, x: ValueId, scales: ValueId) -> Result<ValueId, NodeError> {
-    let rank = cx.rank(x);
-    if cx.shape(scales)[..] != [Dim::from(rank)] {
-        return unsupported("scales computed at run time for some axes; for all is accepted");
-    }
-    let shape = cx.emit(Op::Shape { begin: 0, end: rank }, &[x])?;
-    let (shape, scales) = (cx.cast(shape, DType::F32)?, cx.cast(scales, DType::F32)?);
-    let sizes = cx.binary(BinaryOp::Mul, shape, scales)?;
-    let sizes = cx.unary(UnaryOp::Floor, sizes)?;
-    cx.cast(sizes, DType::I64)
 }
 
 fn simple_mode(cx: &Context<'_, '_>) -> Result<ResizeMode, NodeError> {
@@ -146,7 +120,8 @@ fn rules(cx: &Context<'_, '_>) -> Result<(ResizeMode, Coordinates), NodeError> {
 pub(crate) fn resize(cx: &mut Context<'_, '_>) -> Results {
     let x = cx.input(0)?;
     if cx.opset < 11 {
-        return with_scales(cx, x, cx.input(1)?);
+        let scales = known_scales(cx, cx.input(1)?)?;
+        return simple(cx, x, scales);
     }
     let shape = cx.shape(x);
     let (mode, coordinates) = rules(cx)?;
@@ -168,10 +143,6 @@ pub(crate) fn resize(cx: &mut Context<'_, '_>) -> Results {
     };
     let mut operands = vec![x];
     let (sizes, scales) = match (given(cx, 2), given(cx, 3)) {
-        (Some(scales), None) if roi.is_none() && axes.len() == shape.len() && cx.known_floats(scales).is_none() => {
-            operands.push(computed_sizes(cx, x, scales)?);
-            (Ints::Input(1), None)
-        }
         (Some(scales), None) => {
             let some = known_scales(cx, scales)?;
             if some.len() != axes.len() {
