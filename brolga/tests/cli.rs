@@ -101,14 +101,18 @@ fn bench_prints_every_key() {
     assert_eq!(report["layers"]["steps"].as_array().unwrap().len() as u64, report["steps"].as_u64().unwrap());
 }
 
+/// A model whose sizes its data tell, one whose inputs decide the graph, where inputs for both may lie, and their input `x`.
+fn run_only_models(folder: &Path) -> ([String; 3], brolga::Tensor) {
+    let paths = ["sized.onnx", "axes.onnx", "in.npz"].map(|name| folder.join(name).to_str().unwrap().to_owned());
+    std::fs::write(&paths[0], sized_by_data()).unwrap();
+    std::fs::write(&paths[1], axes_as_input()).unwrap();
+    (paths, brolga::Tensor::from_slice(&[4, 6], &[0f32, 1., -2., 3.].repeat(6)).unwrap())
+}
+
 #[test]
 fn bench_measures_what_runs_region_by_region() {
     let folder = tempfile::tempdir().unwrap();
-    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
-    let (sized, axes, inputs) = (path("sized.onnx"), path("axes.onnx"), path("in.npz"));
-    std::fs::write(&sized, sized_by_data()).unwrap();
-    std::fs::write(&axes, axes_as_input()).unwrap();
-    let x = brolga::Tensor::from_slice(&[4, 6], &[0f32, 1., -2., 3.].repeat(6)).unwrap();
+    let ([sized, axes, inputs], x) = run_only_models(folder.path());
     let axis = brolga::Tensor::from_slice(&[1], &[1i64]).unwrap();
     brolga_runner::write_npz(Path::new(&inputs), &[("x".into(), x), ("axes".into(), axis)]).unwrap();
     // The model, its programs, and kernels of the table.
@@ -137,11 +141,8 @@ fn bench_measures_what_runs_region_by_region() {
 #[test]
 fn what_runs_region_by_region_is_checked_dumped_and_compared() {
     let folder = tempfile::tempdir().unwrap();
+    let ([sized, axes, inputs], x) = run_only_models(folder.path());
     let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
-    let (sized, axes, inputs) = (path("sized.onnx"), path("axes.onnx"), path("in.npz"));
-    std::fs::write(&sized, sized_by_data()).unwrap();
-    std::fs::write(&axes, axes_as_input()).unwrap();
-    let x = brolga::Tensor::from_slice(&[4, 6], &[0f32, 1., -2., 3.].repeat(6)).unwrap();
     brolga_runner::write_npz(Path::new(&inputs), &[("x".into(), x.clone())]).unwrap();
     let json = |model: &str| -> serde_json::Value { serde_json::from_str(&text(["check", model, "--json"])).unwrap() };
     assert_eq!((&json(&sized)["run_only"], &json(&sized)["compiled"]), (&true.into(), &true.into()));

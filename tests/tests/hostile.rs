@@ -17,9 +17,13 @@ fn refused(bytes: &[u8], kind: ErrorKind, what: &str) {
     }
 }
 
+/// Stands for a symbolic extent.
+const SYMBOL: i64 = -1;
+
 fn port(name: &str, dims: &[i64]) -> ValueInfoProto {
     use tensor_shape_proto::{Dimension, dimension::Value};
-    let dim = dims.iter().map(|n| Dimension { value: Some(Value::DimValue(*n)), ..Default::default() }).collect();
+    let value = |n: i64| if n == SYMBOL { Value::DimParam("n".into()) } else { Value::DimValue(n) };
+    let dim = dims.iter().map(|n| Dimension { value: Some(value(*n)), ..Default::default() }).collect();
     let tensor = type_proto::Tensor { elem_type: 1, shape: Some(TensorShapeProto { dim }) };
     let ty = TypeProto { value: Some(type_proto::Value::TensorType(tensor)), ..Default::default() };
     ValueInfoProto { name: name.into(), r#type: Some(ty) }
@@ -114,6 +118,34 @@ fn models_that_make_no_sense() {
         let shape = integers("s", &[1 << exponent, 1 << exponent]);
         refused(&model(nodes, &[1], vec![shape]), ErrorKind::Budget, "folding");
     }
+}
+
+/// Extents that are computed by more steps than a stack is deep.
+#[test]
+fn extents_nested_deeply() {
+    const STEPS: usize = 20_000;
+    for op in ["Mul", "Div", "Max"] {
+        let mut nodes = vec![node("Shape", &["x"], "v0")];
+        nodes.extend((0..STEPS).map(|i| node(op, &[&format!("v{i}"), "three"], &format!("v{}", i + 1))));
+        nodes.push(node("ConstantOfShape", &[&format!("v{STEPS}")], "y"));
+        // The sizes are left to the run.
+        let loaded = load(&model(nodes, &[SYMBOL], vec![integers("three", &[3])])).map(|model| model.is_static());
+        assert!(matches!(loaded, Ok(false)), "{op}: {loaded:?}");
+    }
+    let mut nodes = vec![node("Identity", &["x"], "v0")];
+    for i in 0..1000 {
+        let mut pool = node("MaxPool", &[&format!("v{i}")], &format!("v{}", i + 1));
+        let list = |name: &str, ints: &[i64]| AttributeProto {
+            name: name.into(),
+            r#type: 7,
+            ints: ints.to_vec(),
+            ..Default::default()
+        };
+        pool.attribute = vec![list("kernel_shape", &[3]), list("strides", &[2]), list("pads", &[1, 1])];
+        nodes.push(pool);
+    }
+    nodes.push(node("Relu", &["v1000"], "y"));
+    refused(&model(nodes, &[1, 1, SYMBOL], vec![]), ErrorKind::Budget, "an extent");
 }
 
 #[test]

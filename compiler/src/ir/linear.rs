@@ -16,6 +16,8 @@ struct Sum {
     constant: i64,
     /// Terms that were there before like ones were joined.
     listed: usize,
+    /// Sums and multiples around the one being added.
+    depth: usize,
 }
 
 impl Sum {
@@ -25,7 +27,17 @@ impl Sum {
             self.constant = self.constant.checked_add(dim.known()?.checked_mul(factor)?)?;
             return Some(());
         };
-        match &**e {
+        if self.depth > 2 * MAX_TERMS {
+            return None;
+        }
+        self.depth += 1;
+        self.parts(dim, e, factor)?;
+        self.depth -= 1;
+        Some(())
+    }
+
+    fn parts(&mut self, dim: &Dim, e: &DimExpr, factor: i64) -> Option<()> {
+        match e {
             DimExpr::Add(a, b) => {
                 self.push(a, factor)?;
                 self.push(b, factor)

@@ -28,6 +28,22 @@ pub enum DimExpr {
     Max(Dim, Dim),
 }
 
+impl DimExpr {
+    /// The extents that it combines.
+    fn operands(&self) -> [Option<&Dim>; 2] {
+        match self {
+            DimExpr::Symbol(_) => [None, None],
+            DimExpr::Add(a, b)
+            | DimExpr::Sub(a, b)
+            | DimExpr::Mul(a, b)
+            | DimExpr::Div(a, b)
+            | DimExpr::Mod(a, b)
+            | DimExpr::Min(a, b)
+            | DimExpr::Max(a, b) => [Some(a), Some(b)],
+        }
+    }
+}
+
 /// Values of symbols.
 pub type Bindings = BTreeMap<String, i64>;
 
@@ -43,6 +59,36 @@ impl Dim {
             Dim::Const(n) => Some(*n),
             Dim::Expr(_) => None,
         }
+    }
+
+    /// Whether an expression is small enough to be walked by recursion and written down: neither its depth nor the number of
+    /// its terms, shared ones counted as often as they occur, is beyond a limit that only a hostile file comes near.
+    pub(super) fn is_manageable(&self) -> bool {
+        const MAX_DEPTH: usize = 500;
+        const MAX_TERMS: usize = 1 << 16;
+        let mut known: HashMap<*const DimExpr, (usize, usize)> = HashMap::new();
+        let mut waiting = vec![self];
+        // Without recursion, since that is what the answer is for.
+        while let Some(Dim::Expr(e)) = waiting.last().copied() {
+            let operands = e.operands();
+            let measure = |d: &Dim| match d {
+                Dim::Const(_) => Some((0, 1)),
+                Dim::Expr(e) => known.get(&Arc::as_ptr(e)).copied(),
+            };
+            let unknown = operands.into_iter().flatten().find(|d| measure(d).is_none());
+            if let Some(unknown) = unknown {
+                waiting.push(unknown);
+                continue;
+            }
+            let parts = operands.into_iter().flatten().filter_map(measure);
+            let (depth, terms) = parts.fold((0, 1usize), |(d, n), (dd, nn)| (d.max(dd + 1), n.saturating_add(nn)));
+            if depth > MAX_DEPTH || terms > MAX_TERMS {
+                return false;
+            }
+            known.insert(Arc::as_ptr(e), (depth, terms));
+            waiting.pop();
+        }
+        true
     }
 
     fn combine(a: &Dim, b: &Dim, number: impl Fn(i64, i64) -> Option<i64>, make: impl Fn(Dim, Dim) -> DimExpr) -> Dim {
@@ -154,24 +200,12 @@ impl Dim {
     /// Visits expressions that are shared once.
     fn mentioned(&self, names: &mut Vec<String>, seen: &mut HashSet<*const DimExpr>) {
         let Dim::Expr(e) = self else { return };
-        match &**e {
-            DimExpr::Symbol(name) => {
-                if !names.contains(name) {
-                    names.push(name.clone());
-                }
+        if let DimExpr::Symbol(name) = &**e {
+            if !names.contains(name) {
+                names.push(name.clone());
             }
-            DimExpr::Add(a, b)
-            | DimExpr::Sub(a, b)
-            | DimExpr::Mul(a, b)
-            | DimExpr::Div(a, b)
-            | DimExpr::Mod(a, b)
-            | DimExpr::Min(a, b)
-            | DimExpr::Max(a, b) => {
-                if seen.insert(Arc::as_ptr(e)) {
-                    a.mentioned(names, seen);
-                    b.mentioned(names, seen);
-                }
-            }
+        } else if seen.insert(Arc::as_ptr(e)) {
+            e.operands().into_iter().flatten().for_each(|d| d.mentioned(names, seen));
         }
     }
 }

@@ -31,24 +31,10 @@ pub(super) enum Stage {
     Node(NodeId),
 }
 
-/// For each symbol that a run makes, the dynamic node whose results have it as an extent.
-fn makers(graph: &Graph, order: &[NodeId]) -> HashMap<String, NodeId> {
-    let mut makers = HashMap::new();
-    let mut known: BTreeSet<String> = graph.symbols().into_iter().collect();
-    for node in order.iter().map(|id| graph.node(*id)).filter(|node| is_dynamic(graph, node)) {
-        for symbol in node.outputs.iter().flat_map(|v| graph.ty(*v).symbols()) {
-            if known.insert(symbol.clone()) {
-                makers.insert(symbol, node.id);
-            }
-        }
-    }
-    makers
-}
-
 /// The level of each node. A static node runs in the region after the last dynamic node that it needs, be it for a value or for an
 /// extent; a dynamic node right after the region that has the last of what it needs.
 fn levels(graph: &Graph, order: &[NodeId]) -> HashMap<NodeId, usize> {
-    let makers = makers(graph, order);
+    let makers = graph.symbol_makers(order);
     let mut level: HashMap<NodeId, usize> = order.iter().map(|id| (*id, 0)).collect();
     // An extent may come from a node that the order puts later.
     for _ in 0..=order.len() {

@@ -24,17 +24,13 @@ pub(crate) fn upsample(cx: &mut Context<'_, '_>) -> Results {
     simple(cx, x, scales)
 }
 
-fn simple_mode(cx: &Context<'_, '_>) -> Result<ResizeMode, NodeError> {
-    match cx.node.attributes.text_or("mode", "nearest")? {
-        "nearest" => Ok(ResizeMode::Nearest(Nearest::Floor)),
-        "linear" | "bilinear" => Ok(ResizeMode::Linear),
-        other => invalid(format!("mode {other:?}; nearest or linear is expected")),
-    }
-}
-
 /// The form before opset 11.
 fn simple(cx: &mut Context<'_, '_>, x: ValueId, scales: Vec<f32>) -> Results {
-    let mode = simple_mode(cx)?;
+    let mode = match cx.node.attributes.text_or("mode", "nearest")? {
+        "nearest" => ResizeMode::Nearest(Nearest::Floor),
+        "linear" | "bilinear" => ResizeMode::Linear,
+        other => return invalid(format!("mode {other:?}; nearest or linear is expected")),
+    };
     let sizes = Ints::Known(scaled(&cx.shape(x), &scales)?);
     let attrs = ResizeAttrs {
         mode,

@@ -71,7 +71,7 @@ fn walk(
 /// mentions their values.
 fn order(graph: &Graph) -> Vec<NodeId> {
     let mut waiting = graph.topological();
-    let makers = makers(graph, &waiting);
+    let makers = graph.symbol_makers(&waiting);
     let (mut order, mut done) = (Vec::with_capacity(waiting.len()), BTreeSet::new());
     let mut stuck = false;
     while !waiting.is_empty() {
@@ -91,22 +91,6 @@ fn order(graph: &Graph) -> Vec<NodeId> {
         stuck = waiting.len() == before;
     }
     order
-}
-
-/// For each symbol that a run gives its value, the node whose results have it first.
-fn makers(graph: &Graph, order: &[NodeId]) -> HashMap<String, NodeId> {
-    let mut known: BTreeSet<String> = graph.symbols().into_iter().collect();
-    let mut makers = HashMap::new();
-    for node in order.iter().map(|id| graph.node(*id)).filter(|node| node.op.stored_results().is_some()) {
-        let read: BTreeSet<String> = node.inputs.iter().flat_map(|v| graph.ty(*v).symbols()).collect();
-        let made = node.outputs.iter().flat_map(|v| graph.ty(*v).symbols());
-        for symbol in made.filter(|symbol| !read.contains(symbol)) {
-            if known.insert(symbol.clone()) {
-                makers.insert(symbol, node.id);
-            }
-        }
-    }
-    makers
 }
 
 fn operand(graph: &Graph, values: &mut HashMap<ValueId, Shared>, id: ValueId) -> Result<Shared, EvalError> {

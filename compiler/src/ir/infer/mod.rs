@@ -22,6 +22,7 @@ pub use window::{conv_pads, conv_transpose_pads, explicit};
 
 use super::{Bindings, Body, Dim, Graph, Ints, Kind, Layout, Node, NodeId, Op, Origin, Type, Value, ValueId, Weight};
 use brolga_runtime::DType;
+use std::collections::{BTreeSet, HashMap};
 
 /// Why a node has no type.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -121,10 +122,15 @@ pub fn infer(
                 operands.values.iter().all(|v| !matches!(v.origin, Origin::Input) || dims::check_size(&v.ty).is_ok());
             InferError { node: node.into(), what, too_large }
         })?;
-        let count = ty.elements();
-        if content.as_ref().is_some_and(|c| Some(c.len()) != count || c.len() > content::MAX_CONTENT) {
-            *content = None;
+        if !ty.shape.iter().all(Dim::is_manageable) {
+            let what = "an extent is an expression of more terms, or nested more deeply, than any model needs".into();
+            return Err(InferError { node: node.into(), what, too_large: true });
         }
+        let count = ty.elements();
+        let fits = |c: &Vec<Dim>| {
+            Some(c.len()) == count && c.len() <= content::MAX_CONTENT && c.iter().all(Dim::is_manageable)
+        };
+        *content = content.take().filter(fits);
     }
     Ok(found)
 }
@@ -268,6 +274,22 @@ impl Graph {
         op_symbols(&node.op, &mut names);
         node.outputs.iter().for_each(|v| self.ty(*v).shape.iter().for_each(|d| d.symbols(&mut names)));
         names
+    }
+
+    /// For each symbol that a run gives its value, the node whose results have it first, the nodes being in this order.
+    pub fn symbol_makers(&self, order: &[NodeId]) -> HashMap<String, NodeId> {
+        let mut known: BTreeSet<String> = self.symbols().into_iter().collect();
+        let mut makers = HashMap::new();
+        for node in order.iter().map(|id| self.node(*id)).filter(|node| node.op.stored_results().is_some()) {
+            let read: BTreeSet<String> = node.inputs.iter().flat_map(|v| self.ty(*v).symbols()).collect();
+            let made = node.outputs.iter().flat_map(|v| self.ty(*v).symbols());
+            for symbol in made.filter(|symbol| !read.contains(symbol)) {
+                if known.insert(symbol.clone()) {
+                    makers.insert(symbol, node.id);
+                }
+            }
+        }
+        makers
     }
 
     fn reinfer(&mut self, id: NodeId, values: &Bindings) -> Result<(), InferError> {
