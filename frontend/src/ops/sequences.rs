@@ -1,7 +1,8 @@
 //! Operators of sequences and optional values.
 //!
 //! Specification: <https://onnx.ai/onnx/operators/onnx__SequenceAt.html> and its neighbours. What comes out of a sequence has the
-//! rank of what went in, where all of it has one, and extents that only a run can tell. OptionalHasElement and OptionalGetElement take other values than optional ones from 18.
+//! rank of what went in, where all of it has one, and extents that only a run can tell. OptionalHasElement and
+//! OptionalGetElement take other values than optional ones from 18.
 
 use crate::context::{Context, Results};
 use crate::error::{NodeError, invalid};
