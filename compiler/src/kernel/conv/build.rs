@@ -7,16 +7,27 @@
 //!       acc[pixel][vector] = bias            or y[pixel][vector], the sums of an earlier call
 //!       for chunk of channels, for tap y   unrolled: tap x, channel
 //!         acc[pixel][vector] += splat x[pixel + tap, channel] * w[channel][vector]
+//!         prefetch weights that follow, and the tile's share of the next panel's
 //!       y[pixel][vector] = expression(acc, extras)
 //! ```
 
-use super::spec::{Bytes, ExtraKind, Numbers, Stream, TileSpec, WeightLayout, body_budget};
+use super::spec::{Bytes, ExtraKind, Numbers, STREAM_AHEAD, Stream, TileSpec, WeightLayout, body_budget};
 use crate::kernel::NoKernel;
 use crate::kernel::expression::expression;
 use crate::tile::{
     Access, Builder, Cmp, Index, IntBin, Kernel, Lane, Mem, Operand, PointerRef, RegId, ScalarId, Storage, Target,
     UnrollId, VectorOp,
 };
+
+/// Bytes of a cache line.
+const LINE: i64 = 64;
+/// Bytes of a panel that stay in the first-level cache.
+const IN_L1: i64 = 16 << 10;
+/// The cache that the next panel is brought into, and the one that weights about to be used are.
+const NEAR: u8 = 2;
+const NEXT: u8 = 1;
+/// Bytes from the weights of a step to those brought into the nearest cache.
+const SOON: i64 = 2048;
 
 /// Pointers of one pixel stream within a tile.
 struct Cursor<'a> {
@@ -33,10 +44,29 @@ struct Tile {
     pixels: usize,
 }
 
+/// Weights to multiply with, and those of the next panel that this tile brings near meanwhile.
+#[derive(Clone, Copy)]
+struct Weights {
+    at: PointerRef,
+    ahead: Option<PointerRef>,
+}
+
+impl Weights {
+    fn moved(self, k: &mut Builder, by: ScalarId) -> Self {
+        Weights { at: k.pointer(self.at, by), ahead: self.ahead.map(|p| k.pointer(p, by)) }
+    }
+
+    /// The share of a tile: every [`TileSpec::turns`]th line from its own on.
+    fn of_tile(self, k: &mut Builder, tile: ScalarId) -> Self {
+        let line = k.mul_const(tile, LINE);
+        Weights { at: self.at, ahead: self.ahead.map(|p| k.pointer(p, line)) }
+    }
+}
+
 /// Pointers that all tiles of an item share.
 #[derive(Clone, Copy)]
 struct Fixed {
-    w: PointerRef,
+    w: Weights,
     bias: Option<PointerRef>,
     /// Zero point of the input, and the sums of the weights.
     zero: Option<(PointerRef, PointerRef)>,
@@ -76,9 +106,10 @@ impl TileSpec {
             let item = self.decode(k, item);
             let tail = self.tail_lanes.map(|lanes| self.tail_count(k, item.panel, lanes, target.lanes));
             let writer = Writer { spec: self, lanes: i64::from(target.lanes), tail };
-            let wp = {
+            let w = {
                 let at = offset(k, &item.outer, &self.w_outer, item.panel, self.w_panel);
-                k.pointer(w, at)
+                let at = k.pointer(w, at);
+                self.weights(k, at)
             };
             let bp = bias.map(|b| {
                 let strides = self.bias.clone().unwrap_or_default();
@@ -107,7 +138,10 @@ impl TileSpec {
                         kind: *kind,
                     })
                     .collect();
-                if let Err(e) = writer.row_group(k, Fixed { w: wp, bias: bp, zero }, &cursors) {
+                let turn = if self.panels_inner { k.ssub(group, item.first_group) } else { group };
+                let turn = k.mul_const(turn, self.tiles_of_group() as i64);
+                let w = w.of_tile(k, turn);
+                if let Err(e) = writer.row_group(k, Fixed { w, bias: bp, zero }, &cursors) {
                     failed = Some(e);
                 }
             });
@@ -123,6 +157,15 @@ impl TileSpec {
             Numbers::Floats => None,
             Numbers::Bytes(bytes) => Some(bytes),
         }
+    }
+
+    /// Weights of an item, and what follows them.
+    fn weights(&self, k: &mut Builder, at: PointerRef) -> Weights {
+        let ahead = self.turns().map(|turns| {
+            let distance = k.num(if turns == 1 { self.w_panel.min(STREAM_AHEAD) } else { self.w_panel });
+            k.pointer(at, distance)
+        });
+        Weights { at, ahead }
     }
 
     /// Bytes of one vector of weights.
@@ -192,22 +235,25 @@ impl Writer<'_> {
     /// All tiles of one row group. `cursors` are x, extras, y at the group's first pixel.
     fn row_group(&self, k: &mut Builder, fixed: Fixed, cursors: &[Cursor]) -> Result<(), NoKernel> {
         if self.spec.rows_per_tile > 1 {
-            let mut first = 0;
+            let (mut first, mut turn) = (0, 0);
             let mut result = Ok(());
             for (count, pixels) in self.spec.tiles() {
                 for _ in 0..count {
                     // A block of its own, so that the next tile gets the accumulators' registers.
                     k.unroll(1, |k, _| {
+                        let number = k.num(turn);
+                        let fixed = Fixed { w: fixed.w.of_tile(k, number), ..fixed };
                         if let Err(e) = self.tile(k, fixed, cursors, Tile { first: Some(first), pixels }) {
                             result = Err(e);
                         }
                     });
                     first += pixels;
+                    turn += 1;
                 }
             }
             return result;
         }
-        let mut start = 0;
+        let (mut start, mut turn) = (0, 0);
         let mut result = Ok(());
         for (count, pixels) in self.spec.tiles() {
             if count == 0 || pixels == 0 {
@@ -226,12 +272,15 @@ impl Writer<'_> {
                             kind: c.kind,
                         })
                         .collect();
+                    let number = k.add_const(i, turn);
+                    let fixed = Fixed { w: fixed.w.of_tile(k, number), ..fixed };
                     if let Err(e) = self.tile(k, fixed, &moved, Tile { first: None, pixels }) {
                         result = Err(e);
                     }
                 });
             });
             start += count * pixels;
+            turn += count as i64;
         }
         result
     }
@@ -283,7 +332,7 @@ impl Writer<'_> {
     }
 
     /// The sum over chunks, taps and channels.
-    fn reduction(&self, k: &mut Builder, w: PointerRef, x: &Cursor, tile: Tile, acc: RegId) {
+    fn reduction(&self, k: &mut Builder, w: Weights, x: &Cursor, tile: Tile, acc: RegId) {
         let s = self.spec;
         if s.taps[0].0 * s.taps[1].0 == 0 {
             return;
@@ -300,14 +349,14 @@ impl Writer<'_> {
         if full > 0 {
             k.for_count(full as i64, |k, c| {
                 let (xo, wo) = (k.mul_const(c, s.chunk_stride), k.mul_const(c, chunk_bytes));
-                let (xp, wp) = (k.pointer(x.pointer, xo), k.pointer(w, wo));
-                self.taps(k, xp, wp, x.stream, tile, acc, s.chunk, per_channel);
+                let (xp, w) = (k.pointer(x.pointer, xo), w.moved(k, wo));
+                self.taps(k, xp, w, x.stream, tile, acc, s.chunk, per_channel);
             });
         }
         if rest > 0 {
             let (xo, wo) = (k.num(full as i64 * s.chunk_stride), k.num(full as i64 * chunk_bytes));
-            let (xp, wp) = (k.pointer(x.pointer, xo), k.pointer(w, wo));
-            self.taps(k, xp, wp, x.stream, tile, acc, rest, per_channel);
+            let (xp, w) = (k.pointer(x.pointer, xo), w.moved(k, wo));
+            self.taps(k, xp, w, x.stream, tile, acc, rest, per_channel);
         }
     }
 
@@ -317,7 +366,7 @@ impl Writer<'_> {
         &self,
         k: &mut Builder,
         xp: PointerRef,
-        wp: PointerRef,
+        w: Weights,
         x: &Stream,
         tile: Tile,
         acc: RegId,
@@ -341,30 +390,58 @@ impl Writer<'_> {
         let steps = (body_budget(target) / per_step).max(1);
         let unroll_x = if kx * channels <= steps { kx } else { 1 };
         let part = largest_divisor(channels, (steps / unroll_x).max(1));
-        let body = |k: &mut Builder, xp: PointerRef, wp: PointerRef| {
+        let (run, lines) = self.fetches(part, per_channel);
+        let body = |k: &mut Builder, xp: PointerRef, w: Weights| {
             k.unroll(unroll_x as u32, |k, tx| {
-                k.unroll(part as u32, |k, c| {
-                    let weight = (tx * (channels as i64 * per_channel)) + (c * per_channel);
-                    let input = (tx * x_step) + (c * s.channel_stride);
-                    self.step(k, xp, wp, x, tile, acc, input, weight);
+                k.unroll((part / run) as u32, |k, r| {
+                    let weight = (tx * (channels as i64 * per_channel)) + (r * (run as i64 * per_channel));
+                    if let Some(ahead) = w.ahead {
+                        k.unroll(lines as u32, |k, line| {
+                            k.prefetch(ahead, weight.clone() + line * (s.turns().unwrap_or(1) as i64 * LINE), NEAR);
+                        });
+                    }
+                    k.unroll(run as u32, |k, c| {
+                        let weight = weight.clone() + c * per_channel;
+                        let input = (tx * x_step) + (r * (run as i64 * s.channel_stride)) + (c * s.channel_stride);
+                        self.step(k, xp, w.at, x, tile, acc, input, weight);
+                    });
                 });
             });
         };
         let row_bytes = (kx * channels) as i64 * per_channel;
         k.for_count(ky as i64, |k, ty| {
             let (xo, wo) = (k.mul_const(ty, y_step), k.mul_const(ty, row_bytes));
-            let (xp, wp) = (k.pointer(xp, xo), k.pointer(wp, wo));
+            let (xp, w) = (k.pointer(xp, xo), w.moved(k, wo));
             k.for_count((kx / unroll_x) as i64, |k, tx| {
                 let (xo, wo) = (k.mul_const(tx, x_step), k.mul_const(tx, channels as i64 * per_channel));
-                let (xp, wp) = (k.pointer(xp, xo), k.pointer(wp, wo));
+                let (xp, w) = (k.pointer(xp, xo), w.moved(k, wo));
                 k.for_count((channels / part) as i64, |k, c| {
                     let (xo, wo) =
                         (k.mul_const(c, part as i64 * s.channel_stride), k.mul_const(c, part as i64 * per_channel));
-                    let (xp, wp) = (k.pointer(xp, xo), k.pointer(wp, wo));
-                    body(k, xp, wp);
+                    let (xp, w) = (k.pointer(xp, xo), w.moved(k, wo));
+                    body(k, xp, w);
                 });
             });
         });
+    }
+
+    /// Steps of a body between fetches of the next panel, and the lines of each fetch: a tile's share of what the steps read.
+    fn fetches(&self, steps: usize, per_channel: i64) -> (usize, usize) {
+        let Some(turns) = self.spec.turns() else { return (steps, 0) };
+        let lines = |run: usize| (run * per_channel.unsigned_abs() as usize).div_ceil(LINE as usize);
+        let run = (1..=steps).find(|run| steps.is_multiple_of(*run) && lines(*run) >= turns).unwrap_or(steps);
+        (run, lines(run).div_ceil(turns))
+    }
+
+    /// Asks for the lines of a step a little ahead of its weights.
+    fn fetch(&self, k: &mut Builder, w: PointerRef, weight: &Index) {
+        if self.spec.w_layout != WeightLayout::Packed || self.spec.depthwise || self.spec.w_panel <= IN_L1 {
+            return;
+        }
+        let bytes = self.spec.vectors as i64 * self.spec.weight_width(self.lanes);
+        for line in (0..bytes).step_by(LINE as usize) {
+            k.prefetch(w, weight.clone() + Index::Const(line + SOON), NEXT);
+        }
     }
 
     /// One channel of one tap: `vectors` weight loads, `pixels` broadcasts, their products.
@@ -384,6 +461,7 @@ impl Writer<'_> {
         }
         let vectors = self.spec.vectors;
         let width = self.lanes * 4;
+        self.fetch(k, wp, &weight);
         let weights: Vec<Operand> = (0..vectors)
             .map(|n| {
                 let at = weight.clone() + Index::Const(n as i64 * width);
@@ -413,6 +491,7 @@ impl Writer<'_> {
         acc: RegId,
         (input, weight): (Index, Index),
     ) {
+        self.fetch(k, wp, &weight);
         let width = self.spec.weight_width(self.lanes);
         let (of_weight, of_input) = if quad == 4 { (Storage::B32, Storage::B32) } else { (Storage::I8, Storage::U8) };
         let weights: Vec<Operand> = (0..self.spec.vectors)

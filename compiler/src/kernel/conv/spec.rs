@@ -125,6 +125,11 @@ pub struct TileSpec {
     pub panels_inner: bool,
 }
 
+/// Tiles that share a panel from which on nothing is gained by bringing it near.
+const MANY_TURNS: usize = 32;
+/// Bytes of a stream of weights, each read once, that are on their way while it is read.
+pub(super) const STREAM_AHEAD: i64 = 16 << 10;
+
 /// Vector instructions that an unrolled body may have.
 pub fn body_budget(target: Target) -> usize {
     if target.lanes == 4 { 150 } else { 2500 }
@@ -149,6 +154,17 @@ impl TileSpec {
         let count = pixels.div_ceil(self.max_pixels).max(1);
         let (narrow, wide) = (pixels / count, pixels % count);
         [(wide, narrow + 1), (count - wide, narrow)]
+    }
+    /// Tiles of one row group.
+    pub fn tiles_of_group(&self) -> usize {
+        self.tiles().iter().map(|(count, _)| count).sum()
+    }
+    /// Tiles that take turns at bringing the next panel's weights near while they multiply with those of their own: all that
+    /// share a panel. `None` where so many do that the first, which would wait for the panel, is not missed.
+    pub fn turns(&self) -> Option<usize> {
+        let groups = if self.panels_inner { self.row_block.min(self.row_groups()) } else { self.row_groups() };
+        let turns = groups * self.tiles_of_group();
+        (self.w_layout == WeightLayout::Packed && !self.depthwise && (1..=MANY_TURNS).contains(&turns)).then_some(turns)
     }
     /// `conv-f32-14x2-k3x3s..-c64-relu`: family, tile, taps, channels and a digest of the rest.
     pub fn name(&self, lanes: u32) -> String {
