@@ -96,6 +96,20 @@ pub fn exp(k: &mut Builder, x: Operand) -> Operand {
     scale(k, p, n)
 }
 
+/// e^x for x up to 0, and zero where that is less than the smallest normal number: a share of a sum that is at least one would
+/// not be seen, but what multiplies with a subnormal number takes a hundred times as long.
+pub fn exp_share(k: &mut Builder, x: Operand) -> Operand {
+    let low = k.float(-87.336_54);
+    let tiny = k.cmp(Cmp::Lt, x.clone(), low.clone());
+    let x = k.max(low, x);
+    let (n, r) = reduce_exp(k, x);
+    let p = reduced_expm1(k, &r);
+    let one = k.float(1.0);
+    let p = k.add(p, one);
+    let (e, zero) = (scale(k, p, n), k.float(0.0));
+    k.select(tiny, zero, e)
+}
+
 /// e^x - 1 for x up to 88.
 pub fn expm1(k: &mut Builder, x: Operand) -> Operand {
     let (n, r) = reduce_exp(k, x);

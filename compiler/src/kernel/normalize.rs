@@ -155,7 +155,7 @@ fn softmax(k: &mut Builder, group: &Group<'_>, log: bool) {
     let most = finite(k, most);
     let sum = group.join(k, Join::Add, &mut |k, x, y, at, first| {
         let x = k.sub(x, most.clone());
-        let e = math::exp(k, x);
+        let e = math::exp_share(k, x);
         if !log {
             y.store(k, at, e.clone(), first);
         }

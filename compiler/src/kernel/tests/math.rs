@@ -1,7 +1,7 @@
 //! Error of the elementary functions, in units in the last place of the result.
 
 use super::super::{inverse, math};
-use crate::tile::{Access, Buffer, Builder, Evaluator, Kernel, Operand, Target};
+use crate::tile::{Access, Buffer, Builder, Cmp, Evaluator, Kernel, Operand, Target};
 
 type Function = fn(&mut Builder, Operand) -> Operand;
 
@@ -91,6 +91,24 @@ fn elementary_functions_are_within_four_places() {
         assert!(count > 1_000_000);
         assert!(error <= 4.0, "{name} is off by {error} places at {at:e}");
     }
+}
+
+#[test]
+fn a_share_of_a_sum_is_never_subnormal() {
+    let share = |x: f64| match x {
+        x if x.exp() < f64::from(f32::MIN_POSITIVE) => 0.0,
+        x if x > 0.0 => f64::NAN,
+        x => x.exp(),
+    };
+    let below = |k: &mut Builder, x: Operand| {
+        let (zero, nan) = (k.float(0.0), k.float(f32::NAN));
+        let above = k.cmp(Cmp::Lt, zero, x.clone());
+        let e = math::exp_share(k, x);
+        k.select(above, nan, e)
+    };
+    let (error, at, count) = worst("share", below, share, 4099);
+    assert!(count > 1_000_000);
+    assert!(error <= 4.0, "off by {error} places at {at:e}");
 }
 
 /// Functions, what they mean, and the largest error in places over a sample of all floats.
