@@ -18,7 +18,9 @@ mod late;
 mod model;
 mod options;
 
-pub use brolga_runtime::{DType, Element, Level, Tensor, TensorError, TensorView, TensorViewMut, Value};
+pub use brolga_runtime::{
+    DType, Element, Level, Map, MapKeys, Strings, Tensor, TensorError, TensorView, TensorViewMut, Value,
+};
 pub use error::{Error, ErrorKind};
 pub use model::{LoadTiming, Model, Outputs, PortInfo};
 pub use options::Options;

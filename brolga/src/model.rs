@@ -4,11 +4,11 @@ use crate::error::of_class;
 use crate::late::Late;
 use crate::{Error, ErrorKind, Options};
 use brolga_compiler::compile::{CompileOptions, Compiled, compile};
-use brolga_compiler::ir::{Bindings, Dim, Graph, Kind, Type};
+use brolga_compiler::ir::{Bindings, Dim, Graph, KeyType, Kind, Type};
 use brolga_compiler::pass::{self, PassRecord};
 use brolga_compiler::region::{Executable, Profile, Settings, is_static};
 use brolga_proto::Loaded;
-use brolga_runtime::{DType, Instance, Level, Pool, Program, RunOptions, Tensor, Value};
+use brolga_runtime::{DType, Instance, Level, Map, Pool, Program, RunOptions, Tensor, Value};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -445,9 +445,21 @@ fn check_value(input: &brolga_compiler::ir::Value, value: &Value) -> Result<(), 
                 && (ty.kind == Kind::Unranked || (rank == Some(ty.rank()) && value.shape().is_some_and(same)))
         }
         Some(_) => matches!(ty.kind, Kind::Optional),
-        None => !tensor,
+        None => !tensor && (!ty.is_map() || is_map_of(ty, value)),
     };
     if fits { Ok(()) } else { Err(Error::Usage(format!("input `{}` is {ty}; another value was given", input.name))) }
+}
+
+/// Whether a value is a map, or a sequence of maps, with keys and values of these types.
+fn is_map_of(ty: &Type, value: &Value) -> bool {
+    let fits = |map: &Map, key: KeyType| map.keys().dtype() == DType::from(key) && map.dtype() == ty.dtype;
+    match (ty.kind, value) {
+        (Kind::Map(key), Value::Map(map)) => fits(map, key),
+        (Kind::MapSequence(key), Value::Sequence(maps)) => {
+            maps.iter().all(|value| matches!(value, Value::Map(map) if fits(map, key)))
+        }
+        _ => false,
+    }
 }
 
 /// The nodes for which a graph is no single program, in words.

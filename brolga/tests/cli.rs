@@ -54,7 +54,7 @@ fn outputs_are_written_read_back_and_compared() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
     let image = brolga::Tensor::from_slice(&[2, 1, 28, 28], &[0.25f32; 2 * 784]).unwrap();
-    brolga_runner::write_npz(Path::new(&path("in.npz")), &[("image".to_owned(), image)]).unwrap();
+    brolga_runner::write_npz(Path::new(&path("in.npz")), &[("image".to_owned(), image.into())]).unwrap();
     text(["run", &model(), "--inputs", &path("in.npz"), "--outputs", &path("out.npz")]);
     let outputs = brolga_runner::read_npz(Path::new(&path("out.npz"))).unwrap();
     assert_eq!((outputs[0].0.as_str(), outputs[0].1.shape()), ("probabilities", &[2usize, 10][..]));
@@ -63,7 +63,7 @@ fn outputs_are_written_read_back_and_compared() {
 
     let mut wrong = outputs[0].1.clone();
     wrong.as_mut_slice::<f32>().unwrap()[3] += 0.5;
-    brolga_runner::write_npz(Path::new(&path("wrong.npz")), &[("probabilities".to_owned(), wrong)]).unwrap();
+    brolga_runner::write_npz(Path::new(&path("wrong.npz")), &[("probabilities".to_owned(), wrong.into())]).unwrap();
     let done = brolga(["compare", &model(), "--inputs", &path("in.npz"), "--expect", &path("wrong.npz"), "--json"]);
     assert_eq!(done.status.code(), Some(1));
     let report: serde_json::Value = serde_json::from_slice(&done.stdout).unwrap();
@@ -114,7 +114,7 @@ fn bench_measures_what_runs_region_by_region() {
     let folder = tempfile::tempdir().unwrap();
     let ([sized, axes, inputs], x) = run_only_models(folder.path());
     let axis = brolga::Tensor::from_slice(&[1], &[1i64]).unwrap();
-    brolga_runner::write_npz(Path::new(&inputs), &[("x".into(), x), ("axes".into(), axis)]).unwrap();
+    brolga_runner::write_npz(Path::new(&inputs), &[("x".into(), x.into()), ("axes".into(), axis.into())]).unwrap();
     // The model, its programs, and kernels of the table.
     let cases: [(&str, &[&str], u64, &[&str]); 2] =
         [(&sized, &[], 1, &["library non_zero", "library, "]), (&axes, &["--inputs", &inputs], 1, &[])];
@@ -143,7 +143,7 @@ fn what_runs_region_by_region_is_checked_dumped_and_compared() {
     let folder = tempfile::tempdir().unwrap();
     let ([sized, axes, inputs], x) = run_only_models(folder.path());
     let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
-    brolga_runner::write_npz(Path::new(&inputs), &[("x".into(), x.clone())]).unwrap();
+    brolga_runner::write_npz(Path::new(&inputs), &[("x".into(), x.clone().into())]).unwrap();
     let json = |model: &str| -> serde_json::Value { serde_json::from_str(&text(["check", model, "--json"])).unwrap() };
     assert_eq!((&json(&sized)["run_only"], &json(&sized)["compiled"]), (&true.into(), &true.into()));
     let tile = text(["dump", &sized, "--emit", "tile"]);
@@ -156,7 +156,7 @@ fn what_runs_region_by_region_is_checked_dumped_and_compared() {
     assert_eq!(json(&axes)["decided_by_inputs"][0]["op"], "ReduceSum");
 
     // Three of every four elements are at least 0: e to their power has a floor above 0.
-    let values = [("x".into(), x), ("axes".into(), brolga::Tensor::from_slice(&[1], &[1i64]).unwrap())];
+    let values = [("x".into(), x.into()), ("axes".into(), brolga::Tensor::from_slice(&[1], &[1i64]).unwrap().into())];
     brolga_runner::write_npz(Path::new(&path("both.npz")), &values).unwrap();
     for (model, given, shape) in [(&sized, "in.npz", [18, 0]), (&axes, "both.npz", [4, 1])] {
         text(["run", model, "--inputs", &path(given), "--outputs", &path("out.npz")]);

@@ -1,6 +1,6 @@
 //! Operators of machine learning other than networks, and of training.
 
-use crate::ops::{gradient, ml, ml_models, training};
+use crate::ops::{gradient, ml, ml_maps, ml_models, training};
 use crate::registry::{Entry, but, op, until};
 
 /// The newest opset of `ai.onnx.ml`.
@@ -10,7 +10,9 @@ pub(crate) const ML_OPSET: i64 = 5;
 pub(crate) const ML: &[Entry] = &[
     until(ML_OPSET, op("ArrayFeatureExtractor", 1, ml::array_feature_extractor)),
     until(ML_OPSET, op("Binarizer", 1, ml::binarizer)),
+    until(ML_OPSET, op("CastMap", 1, ml_maps::cast_map)),
     until(ML_OPSET, op("CategoryMapper", 1, ml::category_mapper)),
+    until(ML_OPSET, op("DictVectorizer", 1, ml_maps::dict_vectorizer)),
     until(ML_OPSET, op("FeatureVectorizer", 1, ml::feature_vectorizer)),
     until(ML_OPSET, op("Imputer", 1, ml::imputer)),
     until(ML_OPSET, op("LabelEncoder", 1, ml::label_encoder)),
@@ -24,6 +26,7 @@ pub(crate) const ML: &[Entry] = &[
     until(ML_OPSET, op("TreeEnsemble", 5, ml_models::tree_ensemble)),
     until(ML_OPSET, op("TreeEnsembleClassifier", 1, ml_models::tree_ensemble_classifier)),
     until(ML_OPSET, op("TreeEnsembleRegressor", 1, ml_models::tree_ensemble_regressor)),
+    until(ML_OPSET, op("ZipMap", 1, ml_maps::zip_map)),
 ];
 
 /// Operators of `ai.onnx.preview.training`, by name.

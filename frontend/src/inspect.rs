@@ -117,7 +117,9 @@ fn type_text(ty: Option<&TypeProto>, depth: usize) -> String {
         Some(type_proto::Value::OptionalType(s)) if depth < 8 => {
             format!("optional({})", type_text(s.elem_type.as_deref(), depth + 1))
         }
-        Some(type_proto::Value::MapType(_)) => "map".into(),
+        Some(type_proto::Value::MapType(map)) if depth < 8 => {
+            format!("map({}, {})", element(map.key_type), type_text(map.value_type.as_deref(), depth + 1))
+        }
         Some(type_proto::Value::SparseTensorType(t)) => format!("sparse {}", element(t.elem_type)),
         Some(type_proto::Value::OpaqueType(_)) => "opaque".into(),
         _ => "?".into(),

@@ -10,7 +10,9 @@ use brolga_runtime::library::Function;
 
 /// Take operands of every kind.
 const ANY: &[&str] = &[
+    "CastMap",
     "ConcatFromSequence",
+    "DictVectorizer",
     "Identity",
     "If",
     "Loop",

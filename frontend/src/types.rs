@@ -2,7 +2,7 @@
 
 use crate::attributes::Attributes;
 use crate::error::{ImportError, NodeError, invalid, unsupported};
-use brolga_compiler::ir::{ANY_EXTENT, Dim, Type, Weight};
+use brolga_compiler::ir::{ANY_EXTENT, Dim, KeyType, Kind, Type, Weight};
 use brolga_proto::tensor_proto::DataType;
 use brolga_proto::tensor_shape_proto::dimension::Value as DimValue;
 use brolga_proto::{Loaded, TensorProto, TypeProto, ValueInfoProto, type_proto};
@@ -120,18 +120,44 @@ fn value_type(name: &str, ty: &TypeProto, depth: usize) -> Result<Type, ImportEr
     match &ty.value {
         Some(type_proto::Value::TensorType(tensor)) => tensor_type(name, tensor),
         Some(type_proto::Value::SequenceType(inner)) if depth > 0 => match &inner.elem_type {
-            Some(inner) => value_type(name, inner, depth).map(Type::sequence),
+            Some(inner) => match value_type(name, inner, depth)? {
+                Type { kind: Kind::Map(key), dtype, .. } => Ok(Type::map_sequence(key, dtype)),
+                inner if inner.is_map() => Err(not_accepted(name)),
+                inner => Ok(Type::sequence(inner)),
+            },
             None => Err(ImportError::Invalid(format!("input {name:?} is a sequence of nothing"))),
         },
         Some(type_proto::Value::OptionalType(inner)) if depth > 0 => match &inner.elem_type {
-            Some(inner) => value_type(name, inner, depth).map(Type::optional),
+            Some(inner) => match value_type(name, inner, depth)? {
+                inner if inner.is_map() => Err(not_accepted(name)),
+                inner => Ok(Type::optional(inner)),
+            },
             None => Err(ImportError::Invalid(format!("input {name:?} is an optional of nothing"))),
         },
-        Some(_) => {
-            let accepted = "tensors, and sequences and optionals of them are accepted";
-            Err(ImportError::UnsupportedModel(format!("input {name:?} is of a type that is not supported; {accepted}")))
-        }
+        Some(type_proto::Value::MapType(map)) if depth > 0 => map_type(name, map, depth),
+        Some(_) => Err(not_accepted(name)),
         None => Err(ImportError::Invalid(format!("input {name:?} has no type"))),
+    }
+}
+
+fn not_accepted(name: &str) -> ImportError {
+    let accepted = "tensors, sequences and optionals of them, maps from int64 or string to numbers or texts and sequences of \
+                    such are accepted";
+    ImportError::UnsupportedModel(format!("input {name:?} is of a type that is not supported; {accepted}"))
+}
+
+fn map_type(name: &str, map: &type_proto::Map, depth: usize) -> Result<Type, ImportError> {
+    let key = match DataType::try_from(map.key_type) {
+        Ok(DataType::Int64) => KeyType::Int,
+        Ok(DataType::String) => KeyType::Text,
+        _ => return Err(not_accepted(name)),
+    };
+    match &map.value_type {
+        None => Err(ImportError::Invalid(format!("input {name:?} is a map to nothing"))),
+        Some(inner) => match value_type(name, inner, depth)? {
+            Type { kind: Kind::Tensor | Kind::Unranked, dtype, .. } => Ok(Type::map(key, dtype)),
+            _ => Err(not_accepted(name)),
+        },
     }
 }
 

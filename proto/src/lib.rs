@@ -13,7 +13,7 @@ mod scan;
 mod tensor;
 
 pub use error::{Class, ProtoError};
-pub use load::{Limits, Loaded, decode, decode_optional, decode_sequence, decode_tensor, load};
+pub use load::{Limits, Loaded, decode, decode_map, decode_optional, decode_sequence, decode_tensor, load};
 pub use messages::*;
 pub use scan::scan;
 pub use tensor::{TensorData, packed, storage_bytes};

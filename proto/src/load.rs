@@ -3,7 +3,7 @@
 use crate::error::ProtoError;
 use crate::external::External;
 use crate::map::file_bytes;
-use crate::messages::{ModelProto, OptionalProto, SequenceProto, TensorProto};
+use crate::messages::{MapProto, ModelProto, OptionalProto, SequenceProto, TensorProto};
 use crate::scan::scan;
 use crate::tensor::{TensorData, inline_tensor};
 use bytes::Bytes;
@@ -64,6 +64,11 @@ pub fn decode_tensor(bytes: Bytes) -> Result<TensorProto, ProtoError> {
 /// Decodes a file that is a single sequence.
 pub fn decode_sequence(bytes: Bytes) -> Result<SequenceProto, ProtoError> {
     Ok(SequenceProto::decode(bytes)?)
+}
+
+/// Decodes a file that is a single map.
+pub fn decode_map(bytes: Bytes) -> Result<MapProto, ProtoError> {
+    Ok(MapProto::decode(bytes)?)
 }
 
 /// Decodes a file that is a single optional value.

@@ -1,11 +1,12 @@
 //! A compiled model inside an executable, and the executable's `main`.
 #![allow(unsafe_code)]
 
+use crate::arrays::tensors;
 use crate::exit::{ExitCode, Failure};
 use crate::options::RunArgs;
 use crate::run::{Dim, PortInfo, Runnable, execute};
 use crate::steady::time_runs;
-use brolga_runtime::{Functions, Instance, KernelFn, Pool, Program, RunOptions, StaticBytes, Tables, Tensor};
+use brolga_runtime::{Functions, Instance, KernelFn, Pool, Program, RunOptions, StaticBytes, Tables, Tensor, Value};
 use clap::Parser;
 use std::ffi::OsString;
 use std::sync::Arc;
@@ -140,12 +141,15 @@ impl Runnable for Compiled {
         self.first().map(|first| first.outputs.iter().map(|port| port.name.clone()).collect()).unwrap_or_default()
     }
 
-    fn run(&self, inputs: Vec<Tensor>) -> Result<Vec<Tensor>, Failure> {
-        Ok(self.instance(&inputs)?.run_tensors(&inputs, RunOptions::default())?)
+    fn run(&self, inputs: Vec<Value>) -> Result<Vec<Value>, Failure> {
+        let inputs = tensors(inputs)?;
+        let outputs = self.instance(&inputs)?.run_tensors(&inputs, RunOptions::default())?;
+        Ok(outputs.into_iter().map(Value::Tensor).collect())
     }
 
-    fn time(&self, inputs: &[Tensor], runs: usize) -> Result<Vec<Duration>, Failure> {
-        Ok(time_runs(self.instance(inputs)?, inputs, runs)?)
+    fn time(&self, inputs: &[Value], runs: usize) -> Result<Vec<Duration>, Failure> {
+        let inputs = tensors(inputs.to_vec())?;
+        Ok(time_runs(self.instance(&inputs)?, &inputs, runs)?)
     }
 }
 

@@ -1,5 +1,6 @@
 //! What the run command and a compiled executable share: options, arrays, images, summaries.
 
+mod arrays;
 mod artefact;
 mod exit;
 mod npy;
@@ -11,10 +12,11 @@ mod run;
 mod steady;
 mod summary;
 
+pub use arrays::{arrays_of, described, tensors};
 pub use artefact::{ARTEFACT_MAGIC, Artefact, artefact_main};
 pub use exit::{ExitCode, Failure};
 pub use npy::{ArrayError, read_npy, write_npy};
-pub use npz::{read_npz, write_npz};
+pub use npz::{read_npz, read_npz_values, write_npz};
 pub use options::RunArgs;
 pub use picture::{Picture, Pixels, text_art};
 pub use random::random_tensor;

@@ -1,7 +1,7 @@
 //! Named arrays in `.npz` archives.
 
-use crate::npy::{ArrayError, Wrong, read_array, write_array};
-use brolga_runtime::Tensor;
+use crate::npy::{ArrayError, Wrong, read_array, text_bytes, write_array, write_texts};
+use brolga_runtime::{Tensor, Value};
 use std::collections::HashSet;
 use std::fs::File;
 use std::io::{BufReader, BufWriter, Write};
@@ -24,12 +24,21 @@ impl From<ZipError> for Wrong {
     }
 }
 
-/// Reads the arrays of an archive in their order.
+/// Reads the arrays of an archive in their order, all of them of numbers.
 pub fn read_npz(path: &Path) -> Result<Vec<(String, Tensor)>, ArrayError> {
+    let tensor = |(name, value): (String, Value)| match value {
+        Value::Tensor(tensor) => Ok((name, tensor)),
+        _ => Err(Wrong::Format(format!("array `{name}`: texts; accepted are numbers and booleans")).at(path)),
+    };
+    read_npz_values(path)?.into_iter().map(tensor).collect()
+}
+
+/// Reads the arrays of an archive in their order, tensors of numbers or of texts.
+pub fn read_npz_values(path: &Path) -> Result<Vec<(String, Value)>, ArrayError> {
     read(path).map_err(|wrong| wrong.at(path))
 }
 
-fn read(path: &Path) -> Result<Vec<(String, Tensor)>, Wrong> {
+fn read(path: &Path) -> Result<Vec<(String, Value)>, Wrong> {
     let mut archive = ZipArchive::new(BufReader::new(File::open(path)?))?;
     if archive.len() > MAX_ARRAYS {
         return Err(Wrong::Format(format!("{} arrays; at most {MAX_ARRAYS} are read", archive.len())));
@@ -51,27 +60,36 @@ fn read(path: &Path) -> Result<Vec<(String, Tensor)>, Wrong> {
             return Err(within(Wrong::Format("says that it is larger than its bytes can be".into())));
         }
         let bytes = entry.size();
-        let tensor = read_array(&mut entry, bytes).map_err(within)?;
+        let array = read_array(&mut entry, bytes).map_err(within)?;
         // Reading to the end makes the archive's checksum count.
         let rest = std::io::copy(&mut entry, &mut std::io::sink()).map_err(|error| within(error.into()))?;
         if rest > 0 {
             return Err(within(Wrong::Format(format!("{rest} bytes are left over"))));
         }
-        arrays.push((name, tensor));
+        arrays.push((name, array));
     }
     Ok(arrays)
 }
 
-/// Writes arrays, stored, in this order; the same arrays give the same bytes.
-pub fn write_npz(path: &Path, arrays: &[(String, Tensor)]) -> Result<(), ArrayError> {
+/// Writes tensors of numbers and of texts, stored, in this order; the same arrays give the same bytes.
+pub fn write_npz(path: &Path, arrays: &[(String, Value)]) -> Result<(), ArrayError> {
     let write = || -> Result<(), Wrong> {
         let mut archive = ZipWriter::new(BufWriter::new(File::create(path)?));
-        for (name, tensor) in arrays {
+        for (name, array) in arrays {
+            let bytes = match array {
+                Value::Tensor(tensor) => tensor.bytes().len(),
+                Value::Strings(texts) => text_bytes(texts).saturating_mul(texts.elements().len()),
+                _ => return Err(Wrong::Format(format!("`{name}` is no array"))),
+            };
             // Sizes of four bytes end at 4 GiB.
-            let large = tensor.bytes().len() as u64 > (u64::from(u32::MAX) - (1 << 17)) / 2;
+            let large = bytes as u64 > (u64::from(u32::MAX) - (1 << 17)) / 2;
             let options = SimpleFileOptions::default().compression_method(CompressionMethod::Stored).large_file(large);
             archive.start_file(format!("{name}.npy"), options.last_modified_time(zip::DateTime::default()))?;
-            write_array(&mut archive, tensor)?;
+            match array {
+                Value::Tensor(tensor) => write_array(&mut archive, tensor)?,
+                Value::Strings(texts) => write_texts(&mut archive, texts)?,
+                _ => {}
+            }
         }
         Ok(archive.finish()?.flush()?)
     };

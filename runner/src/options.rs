@@ -23,7 +23,8 @@ pub struct RunArgs {
     /// Names of the classes, one a line
     #[arg(long, value_name = "F")]
     pub labels: Option<PathBuf>,
-    /// Writes the outputs to an .npz archive instead of showing a summary
+    /// Writes the outputs to an .npz archive instead of showing a summary; maps as the arrays NAME.keys and NAME.values, of a
+    /// sequence of maps one row of values for each
     #[arg(long, value_name = "F.npz")]
     pub outputs: Option<PathBuf>,
     /// Number of threads; 0 stands for one per core that may be used

@@ -5,9 +5,9 @@ use crate::options::RunArgs;
 use crate::picture::{Picture, Pixels, text_art};
 use crate::random::random_tensor;
 use crate::steady::Steady;
-use crate::summary::{Labels, summarise};
-use crate::{ArrayError, ExitCode, read_npy, read_npz, write_npz};
-use brolga_runtime::{DType, Tensor};
+use crate::summary::{Labels, summarise, summarise_value};
+use crate::{ArrayError, ExitCode, arrays_of, described, read_npy, read_npz_values, write_npz};
+use brolga_runtime::{DType, Tensor, Value};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io::Write;
@@ -66,18 +66,18 @@ pub trait Runnable {
     fn inputs(&self) -> Vec<PortInfo>;
     /// Names of the outputs in order.
     fn outputs(&self) -> Vec<String>;
-    /// Runs it on tensors in the order of its inputs.
-    fn run(&self, inputs: Vec<Tensor>) -> Result<Vec<Tensor>, Failure>;
-    /// Times further runs on the same tensors.
-    fn time(&self, inputs: &[Tensor], runs: usize) -> Result<Vec<Duration>, Failure> {
+    /// Runs it on values in the order of its inputs.
+    fn run(&self, inputs: Vec<Value>) -> Result<Vec<Value>, Failure>;
+    /// Times further runs on the same values.
+    fn time(&self, inputs: &[Value], runs: usize) -> Result<Vec<Duration>, Failure> {
         time_each(&|inputs| self.run(inputs), inputs, runs)
     }
 }
 
 /// Times runs by a function that takes its inputs and makes its outputs anew.
 pub fn time_each(
-    run: &dyn Fn(Vec<Tensor>) -> Result<Vec<Tensor>, Failure>,
-    inputs: &[Tensor],
+    run: &dyn Fn(Vec<Value>) -> Result<Vec<Value>, Failure>,
+    inputs: &[Value],
     runs: usize,
 ) -> Result<Vec<Duration>, Failure> {
     let one = |_| {
@@ -109,12 +109,12 @@ pub fn execute(
     let ports = runnable.inputs();
     let mut inputs = Inputs { given: given(&ports, args)?, symbols: BTreeMap::new(), ports: &ports, args };
     inputs.bind_symbols()?;
-    let mut results: Vec<Vec<Tensor>> = Vec::new();
+    let mut results: Vec<Vec<Value>> = Vec::new();
     let names = runnable.outputs();
     for batch in inputs.batches(notices)? {
-        let tensors = inputs.tensors(&batch, notices)?;
-        let repeated = if args.repeat > 0 { tensors.clone() } else { Vec::new() };
-        let outputs = runnable.run(tensors)?;
+        let values = inputs.values(&batch, notices)?;
+        let repeated = if args.repeat > 0 { values.clone() } else { Vec::new() };
+        let outputs = runnable.run(values)?;
         if outputs.len() != names.len() {
             return Err(Failure::bug(format!("{} outputs for {} names", outputs.len(), names.len())));
         }
@@ -148,7 +148,7 @@ struct Batch<'a> {
 fn show(
     batch: &Batch<'_>,
     names: &[String],
-    outputs: &[Tensor],
+    outputs: &[Value],
     labels: &Labels,
     out: &mut dyn Write,
 ) -> std::io::Result<()> {
@@ -158,7 +158,11 @@ fn show(
             write!(out, "{art}")?;
         }
     }
-    for (name, tensor) in names.iter().zip(outputs) {
+    for (name, value) in names.iter().zip(outputs) {
+        let Value::Tensor(tensor) = value else {
+            write!(out, "{}", summarise_value(name, value))?;
+            continue;
+        };
         // An output of a batch of pictures is shown picture by picture.
         match rows(tensor, batch.files.len()) {
             Some(rows) => {
@@ -184,20 +188,24 @@ fn rows(tensor: &Tensor, count: usize) -> Option<Vec<Tensor>> {
 }
 
 /// Writes the outputs; those of several runs one after another along the first dimension.
-fn write_outputs(path: &Path, names: Vec<String>, results: Vec<Vec<Tensor>>) -> Result<(), Failure> {
+fn write_outputs(path: &Path, names: Vec<String>, results: Vec<Vec<Value>>) -> Result<(), Failure> {
     let mut arrays = Vec::new();
     for (i, name) in names.into_iter().enumerate() {
-        let parts: Vec<&Tensor> = results.iter().filter_map(|outputs| outputs.get(i)).collect();
-        arrays.push((name, joined(&parts)?));
+        let mut parts: Vec<Value> = results.iter().filter_map(|outputs| outputs.get(i)).cloned().collect();
+        let value = match parts.len() {
+            0 => return Err(Failure::bug("no run was made")),
+            1 => parts.remove(0),
+            _ => joined(&parts)?.into(),
+        };
+        arrays.extend(arrays_of(&name, value)?);
     }
     Ok(write_npz(path, &arrays)?)
 }
 
-fn joined(parts: &[&Tensor]) -> Result<Tensor, Failure> {
-    let first = parts.first().ok_or_else(|| Failure::bug("no run was made"))?;
-    if parts.len() == 1 {
-        return Ok((*first).clone());
-    }
+fn joined(parts: &[Value]) -> Result<Tensor, Failure> {
+    let parts: Vec<&Tensor> = parts.iter().filter_map(Value::as_tensor).collect();
+    let first =
+        parts.first().ok_or_else(|| Failure::usage("outputs that are no tensors: run the pictures one at a time"))?;
     let apart = || Failure::usage("the outputs of the pictures differ in shape: run them one at a time");
     let (_, inner) = first.shape().split_first().ok_or_else(apart)?;
     if parts.iter().any(|part| part.shape().get(1..) != Some(inner)) {
@@ -210,10 +218,10 @@ fn joined(parts: &[&Tensor]) -> Result<Tensor, Failure> {
 }
 
 /// Arrays from the files, by input; names and types are the model's.
-fn given(ports: &[PortInfo], args: &RunArgs) -> Result<BTreeMap<usize, Tensor>, Failure> {
+fn given(ports: &[PortInfo], args: &RunArgs) -> Result<BTreeMap<usize, Value>, Failure> {
     let mut arrays = Vec::new();
     if let Some(path) = &args.inputs {
-        arrays.extend(read_npz(path)?);
+        arrays.extend(read_npz_values(path)?);
     }
     for text in &args.input {
         // A name may hold `=`, a path seldom does.
@@ -223,47 +231,45 @@ fn given(ports: &[PortInfo], args: &RunArgs) -> Result<BTreeMap<usize, Tensor>, 
         arrays.push((name.to_string(), read_npy(Path::new(path))?));
     }
     let mut given = BTreeMap::new();
-    for (name, tensor) in arrays {
+    for (name, value) in arrays {
         let known = || ports.iter().map(PortInfo::to_string).collect::<Vec<_>>().join(", ");
         let Some(index) = ports.iter().position(|port| port.name == name) else {
             return Err(Failure::usage(format!("the model has no input `{name}`; its inputs are {}", known())));
         };
-        if !fits(&ports[index], &tensor) {
-            let given = format!("{}{:?}", tensor.dtype(), tensor.shape());
+        if !fits(&ports[index], &value) {
+            let given = described(&value);
             return Err(Failure::usage(format!("{given} was given for the input {}", ports[index])));
         }
-        if given.insert(index, tensor).is_some() {
+        if given.insert(index, value).is_some() {
             return Err(Failure::usage(format!("input `{name}` is given twice")));
         }
     }
     Ok(given)
 }
 
-fn fits(port: &PortInfo, tensor: &Tensor) -> bool {
+fn fits(port: &PortInfo, value: &Value) -> bool {
+    let Some(extents) = value.shape() else { return false };
     let same = |(dim, extent): (&Dim, &usize)| match dim {
         Dim::Known(known) => known == extent,
         Dim::Symbol(_) => true,
     };
-    let shape = port
-        .dims
-        .as_ref()
-        .is_none_or(|dims| dims.len() == tensor.shape().len() && dims.iter().zip(tensor.shape()).all(same));
-    port.dtype == tensor.dtype() && shape
+    let shape = port.dims.as_ref().is_none_or(|dims| dims.len() == extents.len() && dims.iter().zip(extents).all(same));
+    value.dtype() == Some(port.dtype) && shape
 }
 
 /// What the inputs are made from.
 struct Inputs<'a> {
     ports: &'a [PortInfo],
     args: &'a RunArgs,
-    given: BTreeMap<usize, Tensor>,
+    given: BTreeMap<usize, Value>,
     symbols: BTreeMap<String, usize>,
 }
 
 impl<'a> Inputs<'a> {
     /// Symbols take their values from the arrays that are given.
     fn bind_symbols(&mut self) -> Result<(), Failure> {
-        for (index, tensor) in &self.given {
-            for (dim, extent) in self.ports[*index].known_dims().iter().zip(tensor.shape()) {
+        for (index, value) in &self.given {
+            for (dim, extent) in self.ports[*index].known_dims().iter().zip(value.shape().unwrap_or_default()) {
                 let Dim::Symbol(name) = dim else { continue };
                 let bound = *self.symbols.entry(name.clone()).or_insert(*extent);
                 if bound != *extent {
@@ -343,13 +349,13 @@ impl<'a> Inputs<'a> {
         Ok(batches)
     }
 
-    /// The tensors of a run: given, pictures, or random.
-    fn tensors(&mut self, batch: &Batch<'_>, notices: &mut dyn Write) -> Result<Vec<Tensor>, Failure> {
-        let mut tensors = Vec::with_capacity(self.ports.len());
+    /// The inputs of a run: given, pictures, or random.
+    fn values(&mut self, batch: &Batch<'_>, notices: &mut dyn Write) -> Result<Vec<Value>, Failure> {
+        let mut values: Vec<Value> = Vec::with_capacity(self.ports.len());
         for index in 0..self.ports.len() {
             let pictures = batch.input.as_ref().filter(|(input, _)| *input == index).map(|(_, tensor)| tensor);
-            if let Some(tensor) = self.given.get(&index).or(pictures) {
-                tensors.push(tensor.clone());
+            if let Some(value) = self.given.get(&index).cloned().or(pictures.cloned().map(Value::Tensor)) {
+                values.push(value);
                 continue;
             }
             let shape = self.shape(index, notices)?;
@@ -359,8 +365,8 @@ impl<'a> Inputs<'a> {
             }
             let _ = writeln!(notices, "notice: input `{}` is random, seed {}", port.name, self.args.seed);
             let random = random_tensor(port.dtype, &shape, self.args.seed, index);
-            tensors.push(random.map_err(|error| Failure::machine(error.to_string()))?);
+            values.push(random.map_err(|error| Failure::machine(error.to_string()))?.into());
         }
-        Ok(tensors)
+        Ok(values)
     }
 }

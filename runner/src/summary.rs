@@ -1,7 +1,8 @@
 //! Outputs in words: the classes of a classifier, the range of everything else.
 
+use crate::described;
 use crate::exit::Failure;
-use brolga_runtime::{DType, Tensor};
+use brolga_runtime::{DType, MapKeys, Tensor, Value};
 use std::fmt::Write;
 use std::path::Path;
 
@@ -10,6 +11,8 @@ mod tests;
 
 /// Classes shown.
 const TOP: usize = 5;
+/// Elements shown of what is no tensor of numbers.
+const SHOWN: usize = 10;
 /// Longest file of labels that is read.
 const MAX_LABELS: u64 = 64 << 20;
 
@@ -81,6 +84,60 @@ pub fn summarise(name: &str, tensor: &Tensor, labels: &Labels) -> String {
         }
     }
     text + "\n"
+}
+
+/// A line about an output that is no tensor of numbers; for a sequence a line about each of its first elements.
+pub fn summarise_value(name: &str, value: &Value) -> String {
+    let mut text = format!("{name}: {}", described(value));
+    // Writing to a string does not fail.
+    match value {
+        Value::Tensor(tensor) => return summarise(name, tensor, &Labels::default()),
+        Value::Optional(Some(inner)) => return summarise_value(name, inner),
+        Value::Strings(_) | Value::Map(_) => {
+            let _ = write!(text, " = {}", elements(value));
+        }
+        Value::Sequence(values) => {
+            for value in values.iter().take(SHOWN) {
+                let _ = write!(text, "\n  {}", elements(value));
+            }
+            if values.len() > SHOWN {
+                text.push_str("\n  ...");
+            }
+        }
+        _ => {}
+    }
+    text + "\n"
+}
+
+/// The first elements of a value.
+fn elements(value: &Value) -> String {
+    let list = |all: Vec<String>| {
+        let more = if all.len() > SHOWN { ", ..." } else { "" };
+        all.into_iter().take(SHOWN).collect::<Vec<_>>().join(", ") + more
+    };
+    match value {
+        Value::Strings(texts) => format!("[{}]", list(texts.elements().iter().map(|s| format!("{s:?}")).collect())),
+        Value::Tensor(tensor) => {
+            format!("{} [{}]", described(value), list(as_floats(tensor).iter().map(f64::to_string).collect()))
+        }
+        Value::Map(map) => {
+            let keys: Vec<String> = match map.keys() {
+                MapKeys::Ints(keys) => keys.iter().map(i64::to_string).collect(),
+                MapKeys::Texts(keys) => keys.iter().map(|key| format!("{key:?}")).collect(),
+            };
+            let values: Vec<String> = match map.values() {
+                Value::Strings(texts) => texts.elements().iter().map(|s| format!("{s:?}")).collect(),
+                // As f32 prints it, not with the digits of a wider type.
+                Value::Tensor(tensor) => match tensor.as_slice::<f32>() {
+                    Ok(values) => values.iter().map(f32::to_string).collect(),
+                    Err(_) => as_floats(tensor).iter().map(f64::to_string).collect(),
+                },
+                _ => Vec::new(),
+            };
+            format!("{{{}}}", list(keys.iter().zip(values).map(|(key, value)| format!("{key}: {value}")).collect()))
+        }
+        other => described(other),
+    }
 }
 
 /// The elements as f64, for figures in a summary.

@@ -1,6 +1,6 @@
 //! Values that cross the interface of a model, and those that library functions take.
 
-use crate::{DType, Tensor, TensorView, element_count};
+use crate::{DType, Map, Tensor, TensorView, element_count};
 
 /// A tensor of texts, row-major.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -32,6 +32,8 @@ pub enum Value {
     Tensor(Tensor),
     /// A tensor of texts.
     Strings(Strings),
+    /// Keys with a value each.
+    Map(Map),
     /// Values of one type, of any shapes.
     Sequence(Vec<Value>),
     /// A value that may be absent.

@@ -79,7 +79,7 @@ fn every_level_of_this_machine_gives_the_right_numbers() {
         for extent in [16usize, 32] {
             let x: Vec<f32> = (0..extent).map(|i| i as f32 + 1.0).collect();
             let x = Tensor::from_slice(&[1, extent], &x).unwrap();
-            write_npz(&folder.path().join("in.npz"), &[("x".to_string(), x)]).unwrap();
+            write_npz(&folder.path().join("in.npz"), &[("x".to_string(), x.into())]).unwrap();
             for threads in ["1", "2"] {
                 let output = run(&path, &["--inputs", "in.npz", "--outputs", "out.npz", "--threads", threads]);
                 assert!(output.status.success(), "{}", text(&output.stderr));
@@ -102,7 +102,7 @@ fn wrong_calls_have_their_exit_codes() {
     assert_eq!(ends(&["--nonsense"]), Some(2));
     assert_eq!(ends(&["--inputs", "none.npz"]), Some(6));
     let x = Tensor::from_slice(&[1, 5], &[0f32; 5]).unwrap();
-    write_npz(&folder.path().join("in.npz"), &[("x".to_string(), x)]).unwrap();
+    write_npz(&folder.path().join("in.npz"), &[("x".to_string(), x.into())]).unwrap();
     let output = run(&path, &["--inputs", "in.npz"]);
     assert_eq!(output.status.code(), Some(2));
     assert!(text(&output.stderr).contains("input `x` is f32[1, 16], f32[1, 5] was given"), "{}", text(&output.stderr));

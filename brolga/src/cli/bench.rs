@@ -105,9 +105,9 @@ pub fn execute(args: Args, out: &mut dyn Write) -> Done {
     let start = Instant::now();
     let model = common::load(&args.model, options)?;
     let load = start.elapsed();
-    let tensors = gather(&model, args.inputs.clone())?;
+    let inputs = gather(&model, args.inputs.clone())?;
     let start = Instant::now();
-    let mut subject = Subject::new(&model, &tensors)?;
+    let mut subject = Subject::new(&model, &inputs)?;
     let load = load + start.elapsed();
     let timing = model.load_timing();
     let first = subject.time()?;
@@ -166,7 +166,7 @@ fn steady(args: &Args, subject: &mut Subject<'_>) -> Result<Vec<Duration>, Stop>
 /// Notes the inputs of a run in place of running.
 struct Gather {
     ports: Vec<PortInfo>,
-    tensors: RefCell<Vec<Tensor>>,
+    values: RefCell<Vec<Value>>,
 }
 
 impl Runnable for Gather {
@@ -176,35 +176,39 @@ impl Runnable for Gather {
     fn outputs(&self) -> Vec<String> {
         Vec::new()
     }
-    fn run(&self, inputs: Vec<Tensor>) -> Result<Vec<Tensor>, Failure> {
-        *self.tensors.borrow_mut() = inputs;
+    fn run(&self, inputs: Vec<Value>) -> Result<Vec<Value>, Failure> {
+        *self.values.borrow_mut() = inputs;
         Ok(Vec::new())
     }
 }
 
 /// The inputs that `run` would take: from an archive, or random.
-pub fn gather(model: &Model, inputs: Option<PathBuf>) -> Result<Vec<Tensor>, Failure> {
-    let gather = Gather { ports: common::runner_ports(model), tensors: RefCell::default() };
+pub fn gather(model: &Model, inputs: Option<PathBuf>) -> Result<Vec<Value>, Failure> {
+    let gather = Gather { ports: common::runner_ports(model), values: RefCell::default() };
     let args = RunArgs { inputs, ..RunArgs::default() };
     brolga_runner::execute(&gather, &args, &mut std::io::sink(), &mut std::io::stderr().lock())?;
-    Ok(gather.tensors.into_inner())
+    Ok(gather.values.into_inner())
 }
 
 /// What is run again and again: a program with its inputs and room for its outputs, or a model that runs region by region.
 pub enum Subject<'a> {
     Program { instance: Arc<Instance>, inputs: Vec<TensorView<'a>>, outputs: Vec<Tensor> },
-    Regions { model: &'a Model, inputs: &'a [Tensor] },
+    Regions { model: &'a Model, inputs: &'a [Value] },
 }
 
 impl<'a> Subject<'a> {
-    fn new(model: &'a Model, inputs: &'a [Tensor]) -> Result<Self, Stop> {
+    fn new(model: &'a Model, inputs: &'a [Value]) -> Result<Self, Stop> {
         if !model.is_static() {
             return Ok(Subject::Regions { model, inputs });
         }
-        let shapes: Vec<&[usize]> = inputs.iter().map(Tensor::shape).collect();
+        let shapes: Vec<&[usize]> = inputs.iter().filter_map(Value::shape).collect();
         let instance = model.program(&model.bindings(&shapes)?)?;
         let outputs = instance.new_outputs().map_err(brolga::Error::from)?;
-        Ok(Subject::Program { instance, inputs: inputs.iter().map(Tensor::view).collect(), outputs })
+        Ok(Subject::Program {
+            instance,
+            inputs: inputs.iter().filter_map(Value::as_tensor).map(Tensor::view).collect(),
+            outputs,
+        })
     }
 
     /// Threads that a run uses, of so many.
@@ -225,7 +229,7 @@ impl<'a> Subject<'a> {
                 Ok(start.elapsed())
             }
             Subject::Regions { model, inputs } => {
-                let values = inputs.iter().cloned().map(Value::Tensor).collect();
+                let values = inputs.to_vec();
                 let start = Instant::now();
                 model.run_values(values)?;
                 Ok(start.elapsed())
@@ -245,7 +249,7 @@ impl<'a> Subject<'a> {
                 profile.add_program(instance, &timings);
             }
             Subject::Regions { model, inputs } => {
-                model.run_profiled(inputs.iter().cloned().map(Value::Tensor).collect(), &profile)?;
+                model.run_profiled(inputs.to_vec(), &profile)?;
             }
         }
         Ok(profile.into_parts())

@@ -4,7 +4,7 @@ use super::bench::gather;
 use super::common::{self, Done, ModelArgs, Stop};
 use super::steps::{self, Departure};
 use brolga::{DType, Tensor, Value};
-use brolga_runner::{ExitCode, Failure, read_npz};
+use brolga_runner::{ExitCode, Failure, arrays_of, described, read_npz_values};
 use serde::Serialize;
 use std::io::Write;
 use std::path::PathBuf;
@@ -16,7 +16,8 @@ use std::path::PathBuf;
   brolga compare model.onnx --inputs in.npz --expect out.npz --tolerance 1e-3 --json
   brolga compare model.onnx --inputs in.npz --expect out.npz --steps
 
-An error is the largest difference as a share of the largest expected magnitude; integers must be equal. --steps runs the
+An error is the largest difference as a share of the largest expected magnitude; integers and texts must be
+equal. Maps are compared as `brolga run` writes them, as NAME.keys and NAME.values. --steps runs the
 slow evaluator beside the compiled program and names the first step whose result differs from it; a step that sorts or selects
 (TopK, NonMaxSuppression) may do so without a fault where what it compares is almost equal. Ends with 0 when all outputs, and
 with --steps all steps, are within the tolerance and with 1 when one is not.")]
@@ -65,13 +66,16 @@ struct Report {
 
 pub fn execute(args: Args, out: &mut dyn Write) -> Done {
     let model = common::load(&args.model, args.model.options(args.threads)?)?;
-    let expected = read_npz(&args.expect).map_err(Failure::from)?;
+    let expected = read_npz_values(&args.expect).map_err(Failure::from)?;
     let inputs = gather(&model, Some(args.inputs.clone()))?;
-    let outputs = model.run_tensors(&inputs)?;
+    let mut outputs = Vec::new();
+    for (name, value) in model.run_values(inputs.clone())?.iter() {
+        outputs.extend(arrays_of(name, value.clone())?);
+    }
     let mut compared = Vec::new();
     for (name, want) in &expected {
-        let Some(got) = outputs.get(name) else {
-            let known: Vec<&str> = outputs.iter().map(|(name, _)| name).collect();
+        let Some((_, got)) = outputs.iter().find(|(other, _)| other == name) else {
+            let known: Vec<&str> = outputs.iter().map(|(name, _)| name.as_str()).collect();
             let text = format!("the model has no output `{name}`; its outputs are {}", known.join(", "));
             return Err(Failure::usage(text).into());
         };
@@ -80,9 +84,8 @@ pub fn execute(args: Args, out: &mut dyn Write) -> Done {
     if compared.is_empty() {
         return Err(Failure::usage(format!("{}: no arrays to compare with", args.expect.display())).into());
     }
-    let values = || inputs.iter().cloned().map(Value::Tensor).collect();
     let first_step =
-        if args.steps { steps::first_departure(&model, values(), args.tolerance, args.threads)? } else { None };
+        if args.steps { steps::first_departure(&model, inputs, args.tolerance, args.threads)? } else { None };
     let ok = first_step.is_none() && compared.iter().all(|output| output.ok);
     let report = Report { ok, tolerance: args.tolerance, outputs: compared, first_step };
     if args.json {
@@ -117,19 +120,19 @@ impl Report {
     }
 }
 
-fn compare(name: &str, got: &Tensor, want: &Tensor, tolerance: f64) -> Compared {
+fn compare(name: &str, got: &Value, want: &Value, tolerance: f64) -> Compared {
     let name = name.to_owned();
-    if got.dtype() != want.dtype() || got.shape() != want.shape() {
-        let (got, want) = (describe(got), describe(want));
-        return Compared { name, ok: false, error: None, reason: Some(format!("{got}, expected {want}")) };
-    }
-    let error = error(got, want);
+    let error = match (got, want) {
+        _ if got.dtype() != want.dtype() || got.shape() != want.shape() => {
+            let (got, want) = (described(got), described(want));
+            return Compared { name, ok: false, error: None, reason: Some(format!("{got}, expected {want}")) };
+        }
+        (Value::Tensor(got), Value::Tensor(want)) => error(got, want),
+        (Value::Strings(got), Value::Strings(want)) => Some(if got == want { 0.0 } else { 1.0 }),
+        _ => None,
+    };
     let reason = error.is_none().then(|| "NaN or infinity where a number is expected, or the reverse".to_owned());
     Compared { name, ok: error.is_some_and(|error| error <= tolerance), error, reason }
-}
-
-fn describe(tensor: &Tensor) -> String {
-    format!("{}{:?}", tensor.dtype(), tensor.shape())
 }
 
 /// Largest difference as a share of the largest magnitude of `want`; of integers, 0 or 1. `None` where only one of the two is

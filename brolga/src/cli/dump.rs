@@ -3,7 +3,7 @@
 use super::bench::gather;
 use super::common::{self, Done, ModelArgs, Stop, default_bindings};
 use super::schedule;
-use brolga::{Error, Level, Model, Options, Tensor, Value};
+use brolga::{Error, Level, Model, Options, Value};
 use brolga_compiler::codegen::{Code, LevelTarget, clif, disassemble};
 use brolga_compiler::compile::{CompileError, CompileOptions, Compiled, compile};
 use brolga_compiler::ir::{Bindings, Graph};
@@ -76,7 +76,7 @@ pub fn execute(args: &Args, out: &mut dyn Write) -> Done {
 /// What is dumped: a model, and inputs that tell sizes.
 struct Source {
     model: Arc<Model>,
-    inputs: Option<Vec<Tensor>>,
+    inputs: Option<Vec<Value>>,
 }
 
 /// A graph that becomes one program.
@@ -94,8 +94,7 @@ impl Source {
         if !model.needs_inputs() {
             return Ok(Source { model: Arc::new(model), inputs });
         }
-        let values = inputs.map(|inputs| inputs.into_iter().map(Value::Tensor).collect());
-        match values.map(|values| model.for_inputs(values)).transpose()?.flatten() {
+        match inputs.map(|values| model.for_inputs(values)).transpose()?.flatten() {
             Some((model, _)) => Ok(Source { model, inputs: None }),
             None => {
                 Err(Failure::usage("what some inputs hold decides the graph: give them with --inputs F.npz").into())
@@ -105,7 +104,7 @@ impl Source {
 
     fn values(&self) -> Result<Bindings, Stop> {
         match &self.inputs {
-            Some(inputs) => Ok(self.model.bindings(&inputs.iter().map(Tensor::shape).collect::<Vec<_>>())?),
+            Some(inputs) => Ok(self.model.bindings(&inputs.iter().filter_map(Value::shape).collect::<Vec<_>>())?),
             None => Ok(default_bindings(&self.model)?),
         }
     }

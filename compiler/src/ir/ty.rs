@@ -290,6 +290,24 @@ pub enum Layout {
 /// An extent in the type of a sequence that may differ from element to element.
 pub const ANY_EXTENT: i64 = -1;
 
+/// Type of the keys of a map.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum KeyType {
+    /// `int64`
+    Int,
+    /// `string`
+    Text,
+}
+
+impl From<KeyType> for DType {
+    fn from(key: KeyType) -> DType {
+        match key {
+            KeyType::Int => DType::I64,
+            KeyType::Text => DType::String,
+        }
+    }
+}
+
 /// What a value is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Kind {
@@ -307,6 +325,10 @@ pub enum Kind {
     Optional,
     /// A sequence that may be absent.
     OptionalSequence,
+    /// A map to values of the element type. Its shape is empty.
+    Map(KeyType),
+    /// A sequence of such maps.
+    MapSequence(KeyType),
 }
 
 impl Kind {
@@ -319,12 +341,17 @@ impl Kind {
             Kind::EmptySequence => "empty_sequence",
             Kind::Optional => "optional",
             Kind::OptionalSequence => "optional_sequence",
+            Kind::Map(KeyType::Int) => "int_map",
+            Kind::Map(KeyType::Text) => "text_map",
+            Kind::MapSequence(KeyType::Int) => "int_map_sequence",
+            Kind::MapSequence(KeyType::Text) => "text_map_sequence",
         }
     }
     /// The kind whose prefix this is.
     pub fn from_prefix(text: &str) -> Option<Kind> {
+        let maps = [KeyType::Int, KeyType::Text].into_iter().flat_map(|key| [Kind::Map(key), Kind::MapSequence(key)]);
         let all = [Kind::Unranked, Kind::Sequence, Kind::EmptySequence, Kind::Optional, Kind::OptionalSequence];
-        all.into_iter().find(|kind| kind.prefix() == text)
+        all.into_iter().chain(maps).find(|kind| kind.prefix() == text)
     }
 }
 
@@ -358,6 +385,18 @@ impl Type {
     pub fn sequence(element: Type) -> Type {
         let extent = |d: &Dim| Dim::Const(d.known().unwrap_or(ANY_EXTENT));
         Type { kind: Kind::Sequence, ..Type::new(element.dtype, element.shape.iter().map(extent).collect()) }
+    }
+    /// A map to values of this type.
+    pub fn map(key: KeyType, dtype: DType) -> Type {
+        Type { kind: Kind::Map(key), ..Type::new(dtype, vec![]) }
+    }
+    /// A sequence of maps to values of this type.
+    pub fn map_sequence(key: KeyType, dtype: DType) -> Type {
+        Type { kind: Kind::MapSequence(key), ..Type::new(dtype, vec![]) }
+    }
+    /// Whether it is a map or a sequence of such.
+    pub fn is_map(&self) -> bool {
+        matches!(self.kind, Kind::Map(_) | Kind::MapSequence(_))
     }
     /// A sequence of no tensors, for some of this element type.
     pub fn empty_sequence(dtype: DType) -> Type {

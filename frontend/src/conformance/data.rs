@@ -1,15 +1,15 @@
-//! Values of a case: files that hold one tensor, sequence or optional each.
+//! Values of a case: files that hold one tensor, sequence, map or optional each.
 
 use super::{Case, Data};
-use crate::error::NodeError;
+use crate::error::{NodeError, invalid};
 use crate::types::weight;
 use brolga_proto::tensor_proto::DataType;
 use brolga_proto::type_proto::Value as Kind;
 use brolga_proto::{
-    GraphProto, Loaded, ModelProto, OptionalProto, ProtoError, SequenceProto, TensorProto, ValueInfoProto,
-    decode_optional, decode_sequence, decode_tensor, sequence_proto, tensor_shape_proto,
+    GraphProto, Loaded, MapProto, ModelProto, OptionalProto, ProtoError, SequenceProto, TensorProto, ValueInfoProto,
+    decode_map, decode_optional, decode_sequence, decode_tensor, sequence_proto, tensor_shape_proto,
 };
-use brolga_runtime::{Strings, Tensor, TensorError, Value};
+use brolga_runtime::{DType, Map, MapKeys, Strings, Tensor, TensorError, Value};
 use std::path::{Path, PathBuf};
 
 /// Inputs of one run and the outputs that are expected, by name.
@@ -103,6 +103,7 @@ fn read(path: &Path, port: &ValueInfoProto) -> Result<(String, Value), CaseError
     let wire = |e: ProtoError| content(e.to_string());
     let value = match port.r#type.as_ref().and_then(|t| t.value.as_ref()) {
         Some(Kind::SequenceType(_)) => sequence(&decode_sequence(bytes.into()).map_err(wire)?),
+        Some(Kind::MapType(_)) => map(&decode_map(bytes.into()).map_err(wire)?),
         Some(Kind::OptionalType(_)) => optional(&decode_optional(bytes.into()).map_err(wire)?),
         _ => tensor(&decode_tensor(bytes.into()).map_err(wire)?),
     };
@@ -133,9 +134,44 @@ fn sequence(message: &SequenceProto) -> Result<Value, NodeError> {
         Ok(DataType::Tensor | DataType::Undefined) => message.tensor_values.iter().map(tensor).collect(),
         Ok(DataType::Sequence) => message.sequence_values.iter().map(sequence).collect(),
         Ok(DataType::Optional) => message.optional_values.iter().map(optional).collect(),
-        _ => Err(NodeError::Unsupported("a sequence of maps or sparse tensors".into())),
+        Ok(DataType::Map) => message.map_values.iter().map(map).collect(),
+        _ => Err(NodeError::Unsupported("a sequence of sparse tensors".into())),
     };
     Ok(Value::Sequence(values?))
+}
+
+fn map(message: &MapProto) -> Result<Value, NodeError> {
+    let keys = match DataType::try_from(message.key_type) {
+        Ok(DataType::String) => {
+            let texts = message.string_keys.iter().map(|s| String::from_utf8_lossy(s).into_owned());
+            MapKeys::Texts(texts.collect())
+        }
+        Ok(DataType::Int64) => MapKeys::Ints(message.keys.clone()),
+        _ => return invalid("a map whose keys are neither int64 nor string"),
+    };
+    let Some(Value::Sequence(values)) = message.values.as_ref().map(sequence).transpose()? else {
+        return invalid("a map without values");
+    };
+    let made = joined(&values).and_then(|values| Map::new(keys, values));
+    made.map(Value::Map)
+        .ok_or_else(|| NodeError::Invalid("a map that has not one value of one type for each key".into()))
+}
+
+/// Tensors of one element each, as one tensor.
+fn joined(values: &[Value]) -> Option<Value> {
+    let dtype = values.first().map_or(Some(DType::F32), Value::dtype)?;
+    let (mut bytes, mut texts) = (Vec::new(), Vec::new());
+    for value in values {
+        match value {
+            Value::Tensor(one) if one.dtype() == dtype && one.len() == 1 => bytes.extend_from_slice(one.bytes()),
+            Value::Strings(one) if one.elements().len() == 1 => texts.extend_from_slice(one.elements()),
+            _ => return None,
+        }
+    }
+    match dtype {
+        DType::String => Strings::new(&[values.len()], texts).map(Value::Strings),
+        _ => Tensor::from_bytes(dtype, &[values.len()], &bytes).ok().map(Value::Tensor),
+    }
 }
 
 fn optional(message: &OptionalProto) -> Result<Value, NodeError> {

@@ -92,6 +92,10 @@ fn compare(case: &str, got: &Value, want: &Value) -> Result<(), String> {
                 None => Ok(()),
             }
         }
+        (Value::Map(got), Value::Map(want)) if got.keys() != want.keys() => {
+            Err(format!("a map of the keys {:?}, expected {:?}", got.keys(), want.keys()))
+        }
+        (Value::Map(got), Value::Map(want)) => compare(case, got.values(), want.values()),
         (Value::Sequence(got), Value::Sequence(want)) if got.len() != want.len() => {
             Err(format!("a sequence of {}, expected one of {}", got.len(), want.len()))
         }
@@ -147,6 +151,7 @@ fn describe(value: &Value) -> String {
         Value::Tensor(tensor) => format!("{tensor:?}"),
         Value::Strings(strings) => format!("string{:?}", strings.shape()),
         Value::Sequence(values) => format!("a sequence of {}", values.len()),
+        Value::Map(map) => format!("a map of {} to {}", map.keys().dtype(), map.dtype()),
         Value::Optional(None) => "no value".into(),
         Value::Optional(Some(inner)) => format!("an optional of {}", describe(inner)),
         _ => "another kind of value".into(),

@@ -2,7 +2,7 @@
 
 use super::judge::judge;
 use super::*;
-use brolga_runtime::{Strings, Tensor, Value};
+use brolga_runtime::{Map, MapKeys, Strings, Tensor, Value};
 
 fn set(inputs: &[f32], outputs: &[f32]) -> DataSet {
     DataSet { inputs: vec![("x".into(), floats(inputs))], outputs: vec![("y".into(), floats(outputs))] }
@@ -34,6 +34,9 @@ fn elements_pass_within_the_tolerance() {
 fn texts_sequences_and_optionals_are_compared() {
     let texts = |t: &str| Value::Strings(Strings::new(&[1], vec![t.into()]).unwrap());
     let list = |items: &[&str]| Value::Sequence(items.iter().map(|t| texts(t)).collect());
+    let map = |key: &str, value: f32| {
+        Value::Map(Map::new(MapKeys::Texts(vec![key.into()]), Tensor::from_slice(&[1], &[value]).unwrap()).unwrap())
+    };
     let some = |t: &str| Value::Optional(Some(Box::new(texts(t))));
     for (want, wrong) in [
         (texts("a"), texts("b")),
@@ -41,6 +44,9 @@ fn texts_sequences_and_optionals_are_compared() {
         (list(&["a"]), list(&["b"])),
         (some("a"), Value::Optional(None)),
         (Value::Optional(None), some("a")),
+        (map("a", 1.0), map("a", 2.0)),
+        (map("a", 1.0), map("b", 1.0)),
+        (Value::Sequence(vec![map("a", 1.0)]), list(&["a"])),
     ] {
         let set = DataSet { inputs: vec![], outputs: vec![("y".into(), want.clone())] };
         assert_eq!(verdict("test_x", &set, want), Ok(()));

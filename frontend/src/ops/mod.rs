@@ -16,6 +16,7 @@ pub(crate) mod index;
 pub(crate) mod loss;
 pub(crate) mod matmul;
 pub(crate) mod ml;
+pub(crate) mod ml_maps;
 pub(crate) mod ml_models;
 pub(crate) mod norm;
 pub(crate) mod pool;

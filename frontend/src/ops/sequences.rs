@@ -5,7 +5,7 @@
 //! OptionalGetElement take other values than optional ones from 18.
 
 use crate::context::{Context, Results};
-use crate::error::{NodeError, invalid};
+use crate::error::{NodeError, invalid, unsupported};
 use crate::types::{attribute_type, dtype};
 use brolga_compiler::ir::{ANY_EXTENT, Dim, Kind, Type, ValueId};
 use brolga_runtime::DType;
@@ -138,6 +138,9 @@ pub(crate) fn concat(cx: &mut Context<'_, '_>) -> Results {
 pub(crate) fn optional(cx: &mut Context<'_, '_>) -> Results {
     let operand = cx.optional(0);
     let inner = match operand {
+        Some(id) if cx.ty(id).is_map() => {
+            return unsupported(format!("an optional {}; a tensor or a sequence of such is accepted", cx.ty(id)));
+        }
         Some(id) => cx.ty(id).clone(),
         None => attribute_type(&cx.node.attributes, "type")?,
     };
@@ -154,6 +157,9 @@ pub(crate) fn get_element(cx: &mut Context<'_, '_>) -> Results {
     let ty = cx.ty(x);
     let inner = match ty.kind {
         Kind::Tensor | Kind::Unranked | Kind::Sequence | Kind::EmptySequence => return Ok(vec![x]),
+        Kind::Map(_) | Kind::MapSequence(_) => {
+            return unsupported(format!("operand 0 is {ty}; a value that may be absent is accepted"));
+        }
         Kind::OptionalSequence => of(ty.dtype),
         // An empty shape says either that there is none or that it is not known.
         Kind::Optional if ty.shape.is_empty() => Type::unranked(ty.dtype),

@@ -10,10 +10,30 @@ fn written(tensor: &Tensor) -> Vec<u8> {
 }
 
 fn read(bytes: &[u8]) -> Result<Tensor, String> {
-    read_array(&mut &bytes[..], bytes.len() as u64).map_err(|wrong| match wrong {
+    let read = read_array(&mut &bytes[..], bytes.len() as u64).map_err(|wrong| match wrong {
         Wrong::Io(error) => error.to_string(),
         Wrong::Format(detail) => detail,
-    })
+    });
+    read.map(|value| value.into_tensor().unwrap())
+}
+
+#[test]
+fn texts_come_back_and_other_orders_of_bytes_read() {
+    let read = |bytes: &[u8]| read_array(&mut &bytes[..], bytes.len() as u64);
+    let texts = Strings::new(&[2, 2], ["", "a", "ünï", "\u{1F415}"].map(str::to_owned).to_vec()).unwrap();
+    let mut bytes = Vec::new();
+    write_texts(&mut bytes, &texts).unwrap();
+    assert!(matches!(read(&bytes).unwrap(), Value::Strings(back) if back == texts));
+    let big = array("{'descr': '>U2', 'fortran_order': False, 'shape': (1,), }\n", &[0, 0, 0, 98, 0, 0, 0, 0]);
+    assert!(matches!(read(&big).unwrap(), Value::Strings(back) if back.elements() == ["b"]));
+    let surrogate = array("{'descr': '<U1', 'fortran_order': False, 'shape': (1,), }\n", &[0, 0xd8, 0, 0]);
+    let columns = array("{'descr': '<U1', 'fortran_order': True, 'shape': (1, 1), }\n", &[98, 0, 0, 0]);
+    let many = array("{'descr': '<U0', 'fortran_order': False, 'shape': (99999999999,), }\n", &[]);
+    let short = array("{'descr': '<U2', 'fortran_order': False, 'shape': (1,), }\n", &[98, 0, 0, 0]);
+    let wide = array("{'descr': '<U99999999999999999999', 'fortran_order': False, 'shape': (1,), }\n", &[98, 0, 0, 0]);
+    for damaged in [surrogate, columns, many, short, wide] {
+        assert!(matches!(read(&damaged), Err(Wrong::Format(_))));
+    }
 }
 
 /// An array with a header of the test's choice.
@@ -81,15 +101,16 @@ fn archives_come_back_in_order() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a.npz");
     let arrays = vec![
-        ("zeta".to_string(), Tensor::from_slice(&[2], &[1f32, 2.0]).unwrap()),
-        ("in/put:0".to_string(), Tensor::from_bools(&[3], &[true, false, true]).unwrap()),
-        ("alpha".to_string(), Tensor::scalar(7i64)),
+        ("zeta".to_string(), Tensor::from_slice(&[2], &[1f32, 2.0]).unwrap().into()),
+        ("in/put:0".to_string(), Tensor::from_bools(&[3], &[true, false, true]).unwrap().into()),
+        ("alpha".to_string(), Tensor::scalar(7i64).into()),
     ];
     write_npz(&path, &arrays).unwrap();
     let back = read_npz(&path).unwrap();
     let names: Vec<&str> = back.iter().map(|(name, _)| name.as_str()).collect();
     assert_eq!(names, ["zeta", "in/put:0", "alpha"]);
     for ((_, a), (_, b)) in arrays.iter().zip(&back) {
+        let a = a.as_tensor().unwrap();
         assert_eq!((a.dtype(), a.shape(), a.bytes()), (b.dtype(), b.shape(), b.bytes()));
     }
     let whole = std::fs::read(&path).unwrap();

@@ -14,10 +14,14 @@ impl Runnable for Sums {
     fn outputs(&self) -> Vec<String> {
         vec!["scores".into(), "sum".into()]
     }
-    fn run(&self, inputs: Vec<Tensor>) -> Result<Vec<Tensor>, Failure> {
+    fn run(&self, inputs: Vec<Value>) -> Result<Vec<Value>, Failure> {
+        let inputs = crate::tensors(inputs)?;
         let first = inputs[0].as_slice::<f32>().unwrap();
         let sum: f32 = inputs.iter().flat_map(|t| t.as_slice::<f32>().unwrap()).sum();
-        Ok(vec![Tensor::from_slice(&[1, 4], &first[..4]).unwrap(), Tensor::from_slice(&[1], &[sum]).unwrap()])
+        Ok(vec![
+            Tensor::from_slice(&[1, 4], &first[..4]).unwrap().into(),
+            Tensor::from_slice(&[1], &[sum]).unwrap().into(),
+        ])
     }
 }
 
@@ -68,7 +72,7 @@ fn arrays_by_name_and_outputs_to_a_file() {
     let x = Tensor::from_slice(&[1, 4], &[1f32, 2.0, 3.0, 4.0]).unwrap();
     let y = Tensor::from_slice(&[2], &[10f32, 20.0]).unwrap();
     let archive = folder.path().join("in.npz");
-    write_npz(&archive, &[("y".to_string(), y)]).unwrap();
+    write_npz(&archive, &[("y".to_string(), y.into())]).unwrap();
     let args = RunArgs {
         inputs: Some(archive),
         input: vec![format!("x={}", saved(folder.path(), "x.npy", &x).display())],
@@ -77,7 +81,7 @@ fn arrays_by_name_and_outputs_to_a_file() {
     };
     let ports = vec![port("x", &known(&[1, 4])), port("y", &[symbol("n")])];
     assert_eq!(texts(ports, &args).unwrap(), (String::new(), String::new()));
-    let outputs = read_npz(args.outputs.as_deref().unwrap()).unwrap();
+    let outputs = crate::read_npz(args.outputs.as_deref().unwrap()).unwrap();
     assert_eq!(outputs[0].0, "scores");
     assert_eq!(outputs[1].1.as_slice::<f32>().unwrap(), [40.0]);
 }
@@ -125,7 +129,7 @@ fn pictures_run_one_by_one_and_are_shown() {
     assert!(out.contains(&format!("{}\n  @@\n  @@\n", files[1].display())), "{out}");
     let args = RunArgs { outputs: Some(folder.path().join("o.npz")), ..args };
     texts(ports, &args).unwrap();
-    let outputs = read_npz(args.outputs.as_deref().unwrap()).unwrap();
+    let outputs = crate::read_npz(args.outputs.as_deref().unwrap()).unwrap();
     assert_eq!(outputs[0].1.as_slice::<f32>().unwrap(), [1.0, 0.0, 1.0, 0.0, 0.0, 1.0, 0.0, 1.0]);
     let three = vec![port("x", &known(&[3, 1, 2, 2]))];
     assert!(texts(three, &args).unwrap_err().message.contains("takes 3 pictures at once, 2 were given"));

@@ -4,7 +4,7 @@
 //! An operation is added by a line in the table of its family: a name, and a Rust function from operands to results.
 
 use super::LibraryError;
-use crate::{DType, Element, Operand, Strings, Tensor, TensorView, Value};
+use crate::{DType, Element, Map, Operand, Strings, Tensor, TensorView, Value};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -190,6 +190,13 @@ impl<'a> Operands<'a> {
         match self.get(i) {
             Some(Operand::Value(Value::Sequence(values))) => Ok(values),
             _ => Err(LibraryError::Operands { accepted: "a sequence here" }),
+        }
+    }
+    /// Operand `i`, a map.
+    pub fn map(&self, i: usize) -> Result<&'a Map, LibraryError> {
+        match self.get(i) {
+            Some(Operand::Value(Value::Map(map))) => Ok(map),
+            _ => Err(LibraryError::Operands { accepted: "a map here" }),
         }
     }
     /// Elements of operand `i`, which must be `T`s.

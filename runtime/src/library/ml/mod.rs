@@ -2,6 +2,7 @@
 
 mod encode;
 mod linear;
+mod maps;
 mod scores;
 mod svm;
 mod tree;
@@ -17,6 +18,9 @@ pub(super) const TABLE: &[Entry] = &[
     pure("one_hot_encoder", encode::one_hot_encoder),
     pure("linear_classifier", linear::classifier),
     pure("linear_regressor", linear::regressor),
+    pure("cast_map", maps::cast_map),
+    pure("dict_vectorizer", maps::dict_vectorizer),
+    pure("zip_map", maps::zip_map),
     pure("svm_classifier", svm::classifier),
     pure("svm_regressor", svm::regressor),
     pure("tree_ensemble", tree::ensemble),

@@ -2,6 +2,7 @@
 
 use super::super::function::Attribute::*;
 use super::*;
+use crate::{Map, MapKeys};
 
 fn f32s(shape: &[usize], x: &[f32]) -> Value {
     Tensor::from_slice(shape, x).unwrap().into()
@@ -149,4 +150,49 @@ fn trees_with_leaves_apart() {
     let members = f32s(&[3], &[2., 7., f32::NAN]);
     near(&run(&f, &[&x, &splits, &weights, &modes, &members]).unwrap()[0], &[1., 0., 0., 10., 100., 0.]);
     assert!(run(&f, &[&x, &splits, &weights, &modes, &f32s(&[0], &[])]).is_err());
+}
+
+#[test]
+fn rows_become_maps_and_maps_rows() {
+    let labels = Texts(["b", "a", "b"].map(str::to_owned).to_vec());
+    let zip = Function::new("zip_map", 1).with("classlabels_strings", labels);
+    let x = f32s(&[2, 3], &[1., 2., 3., 4., 5., 6.]);
+    let Value::Sequence(maps) = run(&zip, &[&x]).unwrap().remove(0) else { panic!("no sequence") };
+    let Value::Map(second) = &maps[1] else { panic!("{:?}", maps[1]) };
+    assert_eq!((maps.len(), second.keys()), (2, &MapKeys::Texts(vec!["a".into(), "b".into()])));
+    assert_eq!(floats(second.values()), [5., 4.], "of the two labels b the first counts");
+    assert!(run(&zip, &[&f32s(&[2, 2], &[0.; 4])]).is_err());
+    assert!(run(&Function::new("zip_map", 1), &[&x]).is_err());
+    let none = run(&zip, &[&f32s(&[0, 3], &[])]).unwrap();
+    assert!(matches!(&none[0], Value::Sequence(maps) if maps.is_empty()));
+    let words = |list: &[&str]| Texts(list.iter().map(|s| (*s).to_owned()).collect());
+    let vectorizer = Function::new("dict_vectorizer", 1).with("string_vocabulary", words(&["b", "z", "a"]));
+    near(&run(&vectorizer, &[&maps[0]]).unwrap()[0], &[1., 0., 2.]);
+    let wrong = Function::new("dict_vectorizer", 1).with("int64_vocabulary", Ints(vec![1]));
+    assert!(run(&wrong, &[&maps[0]]).is_err());
+    let named: Value = Value::Map(
+        Map::new(
+            MapKeys::Ints(vec![5, 3]),
+            match texts(&["2", "7"]) {
+                Value::Strings(s) => s,
+                other => panic!("{other:?}"),
+            },
+        )
+        .unwrap(),
+    );
+    let cast = Function::new("cast_map", 1).with("cast_to", Text("TO_INT64".into()));
+    assert_eq!(ints(&run(&cast, &[&named]).unwrap()[0]), [7, 2]);
+    let sparse = cast.with("map_form", Text("SPARSE".into())).with("max_map", Int(6));
+    assert_eq!(ints(&run(&sparse, &[&named]).unwrap()[0]), [0, 0, 0, 7, 0, 2]);
+    let short = sparse.with("max_map", Int(5));
+    assert_eq!(run(&short, &[&named]).unwrap_err(), LibraryError::Index { index: 5, extent: 5 });
+    let numbers =
+        Value::Map(Map::new(MapKeys::Ints(vec![5, 3]), Tensor::from_slice(&[2], &[2.5f32, -1.5]).unwrap()).unwrap());
+    let as_texts = Function::new("cast_map", 1).with("cast_to", Text("TO_STRING".into()));
+    match &run(&as_texts, &[&numbers]).unwrap()[0] {
+        Value::Strings(s) => {
+            assert_eq!((s.shape(), s.elements()), (&[1, 2][..], &["-1.500000".to_owned(), "2.500000".to_owned()][..]))
+        }
+        other => panic!("{other:?}"),
+    }
 }
