@@ -153,114 +153,199 @@ fn result_strides(weight: &Weight, shape: &[usize]) -> Vec<usize> {
     weight.perm.iter().map(|p| source[*p]).collect()
 }
 
-/// The two innermost loops of a piece, and how many there are outside them.
-fn inner_loops(piece: &PackPiece) -> (usize, PackLoop, PackLoop) {
-    let unit = PackLoop { count: 1, dim: 0, step: 0 };
-    match piece.loops[..] {
-        [] => (0, unit, unit),
-        [b] => (0, unit, b),
-        [.., a, b] => (piece.loops.len() - 2, a, b),
+/// Packed elements of a block: its lines and those of the source that it comes from stay in the nearest cache.
+const BLOCK: usize = 8192;
+
+/// How a piece is cut into blocks: `chunk` iterations of one loop, and everything inside it.
+struct Blocks {
+    /// The loop that is cut; those before it are outside of blocks.
+    cut: usize,
+    /// Its iterations in a block; fewer in the last.
+    chunk: usize,
+    /// Elements of one of its iterations.
+    inner: usize,
+}
+
+impl Blocks {
+    fn of(loops: &[PackLoop]) -> Blocks {
+        let (mut cut, mut inner) = (loops.len().saturating_sub(1), 1);
+        while cut > 0 && inner * loops[cut].count <= BLOCK {
+            inner *= loops[cut].count;
+            cut -= 1;
+        }
+        Blocks { cut, chunk: (BLOCK / inner).max(1), inner }
     }
 }
 
-/// Packed elements `from..from + out.len()` of one piece, block by block of its two innermost loops.
+/// Packed elements `from..from + out.len()` of one piece, block by block.
 fn pack_piece(reader: &Reader, piece: &PackPiece, from: usize, out: &mut [f32]) {
-    let (outer, a, b) = inner_loops(piece);
-    let inner = a.count * b.count;
+    let blocks = Blocks::of(&piece.loops);
+    let Some(cut) = piece.loops.get(blocks.cut) else { return out.fill(reader.at(0)) };
+    let (span, size) = (cut.count * blocks.inner, blocks.chunk * blocks.inner);
     let (mut at, end) = (from, from + out.len());
     while at < end {
-        let block = at / inner;
-        let mut index = piece.start.clone();
-        let mut rest = block;
-        for l in piece.loops[..outer].iter().rev() {
+        let (mut rest, chunk) = (at / span, at % span / size);
+        let begin = rest * span + chunk * size;
+        let count = blocks.chunk.min(cut.count - chunk * blocks.chunk);
+        let mut start = piece.start.clone();
+        start[cut.dim] += chunk * blocks.chunk * cut.step;
+        for l in piece.loops[..blocks.cut].iter().rev() {
+            start[l.dim] += rest % l.count * l.step;
+            rest /= l.count;
+        }
+        let mut loops = piece.loops[blocks.cut..].to_vec();
+        loops[0].count = count;
+        let block = PackPiece { start, end: piece.end.clone(), loops };
+        let (lo, hi) = (at - begin, (end - begin).min(count * blocks.inner));
+        let part = &mut out[at - from..at - from + hi - lo];
+        at += hi - lo;
+        if part.len() == count * blocks.inner {
+            pack_block(reader, &block, part);
+        } else {
+            let mut whole = vec![0.0; count * blocks.inner];
+            pack_block(reader, &block, &mut whole);
+            part.copy_from_slice(&whole[lo..hi]);
+        }
+    }
+}
+
+/// A block, in the order of the source where that can be.
+fn pack_block(r: &Reader, block: &PackPiece, out: &mut [f32]) {
+    if pack_rows(r, block, out).is_some() {
+        return;
+    }
+    for (i, to) in out.iter_mut().enumerate() {
+        let (mut index, mut rest) = (block.start.clone(), i);
+        for l in block.loops.iter().rev() {
             index[l.dim] += rest % l.count * l.step;
             rest /= l.count;
         }
-        let lo = at - block * inner;
-        let hi = (end - block * inner).min(inner);
-        pack_block(reader, piece, &mut index, (a, b), lo, &mut out[at - from..at - from + hi - lo]);
-        at += hi - lo;
-    }
-}
-
-/// Elements `lo..lo + out.len()` of the block that the loops `a` and `b` make from `index` on.
-fn pack_block(
-    r: &Reader,
-    piece: &PackPiece,
-    index: &mut [usize],
-    (a, b): (PackLoop, PackLoop),
-    lo: usize,
-    out: &mut [f32],
-) {
-    if index.is_empty() {
-        return out.fill(r.at(0));
-    }
-    if lo == 0 && out.len() == a.count * b.count && pack_whole(r, piece, index, (a, b), out) {
-        return;
-    }
-    let base: usize = index.iter().zip(&r.strides).map(|(i, s)| i * s).sum();
-    let (step_a, step_b) = (a.step * r.strides[a.dim], b.step * r.strides[b.dim]);
-    let start = index.to_vec();
-    let inside = |i: &[usize]| i.iter().zip(&piece.end).all(|(i, end)| i < end);
-    let (mut i, mut j) = (lo / b.count, lo % b.count);
-    for to in out {
-        index.copy_from_slice(&start);
-        index[a.dim] += i * a.step;
-        index[b.dim] += j * b.step;
-        *to = match inside(index) {
-            true if r.scales.is_empty() => r.at(base + i * step_a + j * step_b),
-            true => scaled(r.at(base + i * step_a + j * step_b), r.factor(index)),
+        let inside = index.iter().zip(&block.end).all(|(i, end)| i < end);
+        let offset = index.iter().zip(&r.strides).map(|(i, s)| i * s).sum();
+        *to = match inside {
+            true if r.scales.is_empty() => r.at(offset),
+            true => scaled(r.at(offset), r.factor(&index)),
             false => 0.0,
         };
-        j += 1;
-        if j == b.count {
-            (i, j) = (i + 1, 0);
-        }
     }
 }
 
-/// The same for a whole block that lies inside the source and whose factors depend on `b` alone; false when it is another.
-fn pack_whole(
-    r: &Reader,
-    piece: &PackPiece,
-    index: &mut [usize],
-    (a, b): (PackLoop, PackLoop),
-    out: &mut [f32],
-) -> bool {
-    let reach = |d: usize| {
-        let along = |l: PackLoop| if l.dim == d { (l.count - 1) * l.step } else { 0 };
-        index[d] + along(a) + along(b)
-    };
-    let inside = (0..index.len()).all(|d| reach(d) < piece.end[d]);
-    let plain = r.scales.iter().all(|(axis, _)| *axis != a.dim || a.count == 1);
-    if !inside || !plain || a.dim == b.dim || r.bytes.is_empty() {
-        return false;
+/// A loop of a block with its distances in the source and in the block, in elements.
+#[derive(Clone, Copy)]
+struct Walk {
+    count: usize,
+    dim: usize,
+    step: usize,
+    source: usize,
+    packed: usize,
+}
+
+/// The loops of a block without what lies outside of the source, those with the largest distance in the source first. `None` where
+/// loops that share a dimension leave the source.
+fn walks(r: &Reader, block: &PackPiece) -> Option<Vec<Walk>> {
+    let mut packed = 1;
+    let mut found = Vec::new();
+    for l in block.loops.iter().rev() {
+        let room = block.end[l.dim].checked_sub(block.start[l.dim])?.div_ceil(l.step.max(1));
+        let alone = block.loops.iter().filter(|other| other.dim == l.dim && other.count > 1).count() <= 1;
+        let count = if alone { l.count.min(room) } else { l.count };
+        found.push(Walk { count, dim: l.dim, step: l.step, source: l.step * r.strides[l.dim], packed });
+        packed *= l.count;
     }
-    let base: usize = index.iter().zip(&r.strides).map(|(i, s)| i * s).sum();
-    let (step_a, step_b) = (4 * a.step * r.strides[a.dim], 4 * b.step * r.strides[b.dim]);
-    let last = 4 * base + (a.count - 1) * step_a + (b.count - 1) * step_b;
-    let Some(bytes) = r.bytes.get(4 * base..last + 4) else { return false };
-    let read = |at: usize| bytemuck::pod_read_unaligned::<f32>(&bytes[at..at + 4]);
-    let first = index[b.dim];
-    let factors: Vec<f64> = match r.scales.is_empty() {
-        true => Vec::new(),
-        false => (0..b.count)
-            .map(|j| {
-                index[b.dim] = first + j * b.step;
-                r.factor(index)
-            })
-            .collect(),
-    };
-    for (i, row) in out.chunks_exact_mut(b.count).enumerate() {
-        let start = i * step_a;
-        if factors.is_empty() {
-            row.iter_mut().enumerate().for_each(|(j, to)| *to = read(start + j * step_b));
-        } else {
-            let pairs = row.iter_mut().zip(&factors).enumerate();
-            pairs.for_each(|(j, (to, factor))| *to = scaled(read(start + j * step_b), *factor));
+    let reach =
+        |d: usize| -> usize { found.iter().filter(|w| w.dim == d).map(|w| (w.count.max(1) - 1) * w.step).sum() };
+    let inside = (0..block.start.len()).all(|d| block.start[d] + reach(d) < block.end[d]);
+    found.sort_by_key(|w| std::cmp::Reverse(w.source));
+    inside.then_some(found)
+}
+
+/// A block in the order of the source: its loop with the largest distance there is outermost. `None`, and nothing done, where bounds or
+/// factors need a look at every element.
+fn pack_rows(r: &Reader, block: &PackPiece, out: &mut [f32]) -> Option<()> {
+    let walks = walks(r, block)?;
+    let (rows, inner) = walks.split_first()?;
+    let of_row =
+        r.scales.iter().all(|(axis, _)| *axis == rows.dim && inner.iter().all(|w| w.dim != *axis || w.count == 1));
+    if !of_row && r.scales.iter().any(|(axis, _)| *axis == rows.dim) {
+        return None;
+    }
+    let base: usize = block.start.iter().zip(&r.strides).map(|(i, s)| i * s).sum();
+    let last: usize = base + walks.iter().map(|w| (w.count.max(1) - 1) * w.source).sum::<usize>();
+    let bytes = if r.bytes.is_empty() { r.bytes } else { r.bytes.get(4 * base..4 * last + 4)? };
+    if walks.iter().map(|w| w.count).product::<usize>() < out.len() {
+        out.fill(0.0);
+    }
+    let places = Places::of(r, block, inner, !of_row);
+    // All rows are read before the first is written: they lie far apart, and the processor waits for many at a time.
+    let run = places.sources.len();
+    let mut read = vec![r.splat; rows.count * run];
+    for (i, row) in read.chunks_exact_mut(run.max(1)).enumerate() {
+        if !bytes.is_empty() {
+            places.read(&bytes[4 * i * rows.source..], row);
         }
     }
-    true
+    for (i, row) in read.chunks_exact_mut(run.max(1)).enumerate() {
+        if !places.factors.is_empty() {
+            row.iter_mut().zip(&places.factors).for_each(|(x, factor)| *x = scaled(*x, *factor));
+        } else if !r.scales.is_empty() {
+            let mut index = block.start.clone();
+            index[rows.dim] += i * rows.step;
+            let factor = r.factor(&index);
+            row.iter_mut().for_each(|x| *x = scaled(*x, factor));
+        }
+        places.write(row, &mut out[i * rows.packed..]);
+    }
+    Some(())
+}
+
+/// Where each element of a row comes from and goes to.
+struct Places {
+    sources: Vec<usize>,
+    targets: Vec<usize>,
+    /// Whether either is dense.
+    dense: (bool, bool),
+    /// A factor each, where they differ within a row.
+    factors: Vec<f64>,
+}
+
+impl Places {
+    fn of(r: &Reader, block: &PackPiece, inner: &[Walk], with_factors: bool) -> Places {
+        let along = |distance: fn(&Walk) -> usize| {
+            inner.iter().fold(vec![0], |places: Vec<usize>, w| {
+                places.iter().flat_map(|at| (0..w.count).map(move |i| at + i * distance(w))).collect()
+            })
+        };
+        let (sources, targets) = (along(|w| w.source), along(|w| w.packed));
+        let factor = |place: usize| {
+            let (mut rest, mut index) = (place, block.start.clone());
+            for w in inner.iter().rev() {
+                index[w.dim] += rest % w.count * w.step;
+                rest /= w.count;
+            }
+            r.factor(&index)
+        };
+        let factors = if with_factors { (0..sources.len()).map(factor).collect() } else { Vec::new() };
+        let dense = |places: &[usize]| places.iter().enumerate().all(|(i, at)| i == *at);
+        Places { dense: (dense(&sources), dense(&targets)), sources, targets, factors }
+    }
+
+    fn read(&self, bytes: &[u8], row: &mut [f32]) {
+        if self.dense.0 {
+            let words = bytes.chunks_exact(4).map(bytemuck::pod_read_unaligned);
+            row.iter_mut().zip(words).for_each(|(x, word)| *x = word);
+        } else {
+            let word = |at: usize| bytemuck::pod_read_unaligned(&bytes[4 * at..4 * at + 4]);
+            row.iter_mut().zip(&self.sources).for_each(|(x, at)| *x = word(*at));
+        }
+    }
+
+    fn write(&self, row: &[f32], out: &mut [f32]) {
+        if self.dense.1 {
+            out[..row.len()].copy_from_slice(row);
+        } else {
+            row.iter().zip(&self.targets).for_each(|(x, at)| out[*at] = *x);
+        }
+    }
 }
 
 #[cfg(test)]
@@ -272,6 +357,68 @@ mod tests {
         let n: usize = shape.iter().product();
         let bytes: Vec<u8> = (0..n).flat_map(|i| (i as f32).to_le_bytes()).collect();
         Weight::from_bytes(brolga_runtime::DType::F32, shape.to_vec(), Bytes::from(bytes))
+    }
+
+    /// The definition, element by element.
+    fn by_definition(spec: &PackSpec, weight: &Weight) -> Vec<f32> {
+        let reader = Reader::new(weight, &spec.source);
+        let mut all = Vec::new();
+        for piece in &spec.pieces {
+            for i in 0..piece.len() {
+                let (mut index, mut rest) = (piece.start.clone(), i);
+                for l in piece.loops.iter().rev() {
+                    index[l.dim] += rest % l.count * l.step;
+                    rest /= l.count;
+                }
+                let inside = index.iter().zip(&piece.end).all(|(i, end)| i < end);
+                let at = index.iter().zip(&reader.strides).map(|(i, s)| i * s).sum();
+                all.push(if inside { (f64::from(reader.at(at)) * reader.factor(&index)) as f32 } else { 0.0 });
+            }
+        }
+        all
+    }
+
+    /// Weights of convolutions and products, whole and cut, with factors of rows, of columns and of both.
+    #[test]
+    fn blocks_in_the_order_of_the_source_are_what_the_definition_says() {
+        let l = |count, dim, step| PackLoop { count, dim, step };
+        let conv = |[oc, ic, ky, kx]: [usize; 4], chunk: usize, panel: usize| {
+            let loops = vec![l(ic.div_ceil(chunk), 1, chunk), l(ky, 2, 1), l(kx, 3, 1), l(chunk, 1, 1), l(panel, 0, 1)];
+            let end = vec![oc, ic, ky, kx];
+            let piece =
+                |p: usize| PackPiece { start: vec![p * panel, 0, 0, 0], end: end.clone(), loops: loops.clone() };
+            PackSpec { source: end.clone(), pieces: (0..oc.div_ceil(panel)).map(piece).collect() }
+        };
+        let columns = PackPiece { start: vec![1, 3], end: vec![300, 50], loops: vec![l(299, 0, 1), l(64, 1, 1)] };
+        let columns = PackSpec { source: vec![300, 50], pieces: vec![columns] };
+        let specs =
+            [conv([40, 48, 3, 3], 16, 32), conv([24, 600, 1, 1], 16, 32), conv([33, 20, 5, 1], 16, 16), columns];
+        let mut count = 0;
+        for spec in &specs {
+            let plain = weight(&spec.source);
+            let mut turned = weight(&spec.source.iter().rev().copied().collect::<Vec<_>>());
+            turned.perm = (0..spec.source.len()).rev().collect();
+            let splat = Weight::splat(brolga_runtime::DType::F32, spec.source.clone(), [0, 0, 32, 64, 0, 0, 0, 0]);
+            for base in [plain, turned, splat] {
+                for axes in [&[][..], &[0], &[1], &[0, 1]] {
+                    let mut weight = base.clone();
+                    for axis in axes {
+                        let scale = (0..spec.source[*axis]).map(|i| 1.0 / (i + 3) as f64).collect();
+                        weight.scales.push(std::sync::Arc::new(crate::ir::AxisScale { axis: *axis, scale }));
+                    }
+                    let want = by_definition(spec, &weight);
+                    for cut in [0, 1, want.len() / 3, want.len() - 5] {
+                        let mut got = vec![-1.0; want.len()];
+                        let (lo, hi) = got.split_at_mut(cut);
+                        spec.pack(&weight, 0, lo);
+                        spec.pack(&weight, cut, hi);
+                        assert!(got == want, "{:?}, scaled along {axes:?}, cut at {cut}", spec.source);
+                        count += 1;
+                    }
+                }
+            }
+        }
+        assert_eq!(count, 192);
     }
 
     #[test]
