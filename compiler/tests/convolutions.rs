@@ -154,6 +154,12 @@ fn convolutions_of_awkward_shapes() {
         Case { ic: 650, oc: 33, h: 12, w: 13, ..BASE },
         Case { ic: 2400, oc: 64, n: 3, k: [1, 1], pads: [0; 4], ..BASE },
         Case { h: 3, w: 3, k: [3, 3], pads: [0; 4], ..BASE },
+        // Taps that meet mostly padding, done one by one.
+        Case { ic: 40, oc: 33, n: 2, dilation: 6, pads: [6; 4], ..BASE },
+        Case { ic: 32, oc: 32, dilation: 12, pads: [12; 4], h: 20, w: 16, ..BASE },
+        Case { ic: 650, oc: 33, dilation: 7, pads: [7; 4], stride: 2, ..BASE },
+        Case { ic: 48, oc: 100, k: [3, 5], dilation: 5, pads: [5, 10, 5, 10], h: 17, w: 14, ..BASE },
+        Case { ic: 32, oc: 16, dilation: 30, pads: [30; 4], ..BASE },
     ];
     let mut ran = 0;
     for case in &cases {

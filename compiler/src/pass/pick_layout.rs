@@ -9,7 +9,7 @@
 use super::{Pass, PassContext, PassError};
 use crate::ir::infer::explicit;
 use crate::ir::{Graph, Halo, Layout, Node, NodeId, Op, Patch, Phase, ReduceKind, Type, ValueId, Weight, Window};
-use crate::kernel::conv::{conv_reach, integer::refusal, transposed::transposed_reach};
+use crate::kernel::conv::{conv_reach, integer::refusal, separate_taps, transposed::transposed_reach};
 use brolga_runtime::DType;
 use std::collections::{BTreeMap, HashMap};
 
@@ -357,6 +357,10 @@ fn reach(graph: &Graph, node: &Node) -> Option<Halo> {
         Op::ConvTranspose { window, .. } if input.len() == 4 => (window.clone(), true),
         _ => return None,
     };
+    let weight = node.inputs.get(1).and_then(|w| graph.ty(*w).dims()).unwrap_or_default();
+    if separate_taps(node, [&input, &weight, &output]).is_some() {
+        return None;
+    }
     let ((top, bottom), (left, right)) = (along(&window, 0, transposed), along(&window, 1, transposed));
     let small = |n: i64| u32::try_from(n).unwrap_or(0);
     Some(Halo { top: small(top), left: small(left), bottom: small(bottom), right: small(right) })

@@ -1,6 +1,7 @@
 //! Lowers Conv to tile kernels: geometry from the views, weights packed for the chosen tile.
 
 use super::choose::{self, Problem, blocking, choose, choose_depthwise};
+use super::sparse::{self, Meeting};
 use super::spec::{ExtraKind, Numbers, Stream, TileSpec, WeightLayout};
 use crate::ir::infer::explicit;
 use crate::ir::{Expression, Node, Op, ValueId, Window};
@@ -150,7 +151,10 @@ pub fn lower(cx: &LowerContext, node: &Node) -> Result<Lowered, NoKernel> {
     let [_, per_group, ky, kx] = weight_dims[..] else {
         return Err(NoKernel("the weight of a convolution has rank 4".into()));
     };
-    check_halo(&x, &y, window, [ky, kx])?;
+    let apart = separate_taps(node, [&x.dims, &weight_dims, &y.dims]);
+    if apart.is_none() {
+        check_halo(&x, &y, window, [ky, kx])?;
+    }
     let [image_x, block_x, row_x, col_x] = x.strides;
     let blocks = |channels: usize| if x.lanes > 1 { channels / x.lanes } else { channels } as i64 * block_x;
     let taps = [(ky, window.dilation[0] as i64 * row_x), (kx, window.dilation[1] as i64 * col_x)];
@@ -167,6 +171,7 @@ pub fn lower(cx: &LowerContext, node: &Node) -> Result<Lowered, NoKernel> {
             weight_dims: weight_dims.clone(),
             per_group,
             merged: g.merged,
+            taps: [0..ky, 0..kx],
             chunk,
             lanes: y.lanes,
             depthwise,
@@ -195,11 +200,51 @@ pub fn lower(cx: &LowerContext, node: &Node) -> Result<Lowered, NoKernel> {
             y_start: 0,
             g,
             depthwise,
+            resumes: false,
+            finishes: true,
         };
-        plan.calls(&mut lowered, |part, channels| Operand::Packed(weight, pack.spec(&plan.g, part, channels)))?;
+        let Some(apart) = &apart else {
+            plan.calls(&mut lowered, |part, channels| Operand::Packed(weight, pack.spec(&plan.g, part, channels)))?;
+            continue;
+        };
+        for (plan, taps) in tap_by_tap(&plan, apart) {
+            let pack = ConvPack { taps, ..pack.clone() };
+            plan.calls(&mut lowered, |part, channels| Operand::Packed(weight, pack.spec(&plan.g, part, channels)))?;
+        }
     }
     lowered.calls.extend(zero_halo(cx.target, node.outputs[0], cx.view(node.outputs[0])?));
     Ok(lowered)
+}
+
+/// The taps of a convolution that are done one by one. `dims` are those of the input, the weight and the result.
+pub fn separate_taps(node: &Node, dims: [&[usize]; 3]) -> Option<Vec<[Meeting; 2]>> {
+    let (Op::Conv { window, group: 1, bias, .. }, [input, weight, output]) = (&node.op, dims) else { return None };
+    // An operand of the epilogue may lie where the result goes.
+    if node.inputs.len() > 2 + usize::from(*bias) {
+        return None;
+    }
+    sparse::taps(&explicit(window, input.get(2..)?), [*weight.get(2)?, *weight.get(3)?], input, output)
+}
+
+/// The bias alone, then one tap after another, with the taps of the weight that each takes.
+fn tap_by_tap<'a>(whole: &Plan<'a>, taps: &[[Meeting; 2]]) -> Vec<(Plan<'a>, [Range<usize>; 2])> {
+    let [_, _, row_x, col_x] = whole.g.x.strides;
+    let [_, _, row_y, col_y] = whole.g.y.strides;
+    let bias = Plan { taps: [(0, 0); 2], finishes: false, ..whole.clone() };
+    let tap = |(i, [y, x]): (usize, &[Meeting; 2])| {
+        let plan = Plan {
+            x_start: y.input * row_x + x.input * col_x,
+            y_start: y.outputs.start as i64 * row_y + x.outputs.start as i64 * col_y,
+            rows: y.outputs.len(),
+            cols: x.outputs.len(),
+            taps: [(1, 0); 2],
+            resumes: true,
+            finishes: i + 1 == taps.len(),
+            ..whole.clone()
+        };
+        (plan, [y.tap..y.tap + 1, x.tap..x.tap + 1])
+    };
+    std::iter::once((bias, [0..0, 0..0])).chain(taps.iter().enumerate().map(tap)).collect()
 }
 
 /// Every tap of every output pixel must lie inside the input's plane or its halo.
@@ -224,6 +269,7 @@ pub fn conv_reach(input: usize, output: usize, taps: usize, window: &Window, d: 
 }
 
 /// A convolution ready to be cut into parts.
+#[derive(Clone)]
 pub(super) struct Plan<'a> {
     pub cx: &'a LowerContext<'a>,
     pub node: &'a Node,
@@ -245,6 +291,10 @@ pub(super) struct Plan<'a> {
     pub g: Geometry,
     /// One input channel per output channel, read as vectors.
     pub depthwise: bool,
+    /// Whether the result holds sums to go on from.
+    pub resumes: bool,
+    /// Whether sums are complete after these calls.
+    pub finishes: bool,
 }
 
 impl Plan<'_> {
@@ -270,7 +320,7 @@ impl Plan<'_> {
             for start in (0..g.input.max(1)).step_by(block) {
                 let channels = start..(start + block).min(g.input);
                 let mut call = self.call(&part, &channels, &weights)?;
-                call.barrier_before = start > 0;
+                call.barrier_before = self.resumes || start > 0;
                 lowered.calls.push(call);
             }
         }
@@ -297,7 +347,8 @@ impl Plan<'_> {
         weights: &impl Fn(&choose::Part, &Range<usize>) -> Operand,
     ) -> Result<KernelCall, NoKernel> {
         let (g, target) = (&self.g, self.cx.target);
-        let (resumes, last) = (channels.start > 0, channels.end == g.input);
+        let resumes = self.resumes || channels.start > 0;
+        let last = self.finishes && channels.end == g.input;
         let width = g.y.lanes as i64 * 4;
         let vectors = g.output.div_ceil(g.y.lanes);
         let [image_y, block, row, col] = g.y.strides;
@@ -392,10 +443,13 @@ impl Plan<'_> {
 }
 
 /// How the weight of a convolution is packed.
+#[derive(Clone)]
 struct ConvPack {
     weight_dims: Vec<usize>,
     per_group: usize,
     merged: usize,
+    /// Rows and columns of taps; groups that are merged or depthwise take all.
+    taps: [Range<usize>; 2],
     chunk: usize,
     lanes: usize,
     depthwise: bool,
@@ -423,12 +477,13 @@ impl ConvPack {
                 for (start, (chunk, count)) in chunks(channels.len(), self.chunk) {
                     let loops = vec![
                         PackLoop { count, dim: 1, step: self.chunk },
-                        PackLoop { count: ky, dim: 2, step: 1 },
-                        PackLoop { count: kx, dim: 3, step: 1 },
+                        PackLoop { count: self.taps[0].len(), dim: 2, step: 1 },
+                        PackLoop { count: self.taps[1].len(), dim: 3, step: 1 },
                         PackLoop { count: chunk, dim: 1, step: 1 },
                         PackLoop { count: panel, dim: 0, step: 1 },
                     ];
-                    let start = vec![first + p * panel, channels.start + start, 0, 0];
+                    let taps = [self.taps[0].start, self.taps[1].start];
+                    let start = vec![first + p * panel, channels.start + start, taps[0], taps[1]];
                     pieces.push(PackPiece { start, end: vec![end, self.per_group, ky, kx], loops });
                 }
             }

@@ -8,10 +8,11 @@ pub mod choose;
 pub mod integer;
 mod lower;
 pub mod matmul;
+pub mod sparse;
 mod spec;
 pub mod transposed;
 
-pub use lower::{conv_reach, lower};
+pub use lower::{conv_reach, lower, separate_taps};
 pub use spec::{Bytes, ExtraKind, Numbers, Stream, TileSpec, WeightLayout};
 
 use super::{KernelCall, NoKernel, Operand};

@@ -105,6 +105,8 @@ pub fn lower(cx: &LowerContext, node: &Node) -> Result<Lowered, NoKernel> {
                 y_start: py.first as i64 * row_y + px.first as i64 * col_y,
                 g: single(x, y),
                 depthwise: false,
+                resumes: false,
+                finishes: true,
             };
             let phase = [&py, &px];
             plan.calls(&mut lowered, |part, channels| {
