@@ -242,7 +242,7 @@ impl Builder<'_> {
     }
 }
 
-/// The call that a step is named after: the one with the longest program.
+/// The call that a step is named after: the one with the most operands.
 fn main_call<'a>(lowered: &'a Lowered, first: &'a KernelCall) -> &'a KernelCall {
     lowered.calls.iter().fold(first, |best, call| {
         let weight = |c: &KernelCall| c.operands.len();

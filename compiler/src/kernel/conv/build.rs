@@ -4,7 +4,7 @@
 //! for item (outer, row block, panel)
 //!   for row group of the block
 //!     for tile of the row group            two widths, or one body per tile when rows are tiled together
-//!       acc[pixel][vector] = bias            or y[pixel][vector], the sums of an earlier call
+//!       acc[pixel][vector] = bias            and y[pixel][vector], the sums of an earlier call
 //!       for chunk of channels, for tap y   unrolled: tap x, channel
 //!         acc[pixel][vector] += splat x[pixel + tap, channel] * w[channel][vector]
 //!         prefetch weights that follow, and the tile's share of the next panel's
@@ -300,9 +300,11 @@ impl Writer<'_> {
         let acc = k.reg(lane, &[pixels, vectors]);
         match cursors.last() {
             Some(y) if self.spec.resumes => k.unroll(vectors, |k, n| {
+                let bias = fixed.bias.map(|p| k.load(p, n * (self.lanes * 4)));
                 k.unroll(pixels, |k, m| {
                     let at = self.pixel(k, y.stream, tile, m) + n * y.stream.vector;
                     let held = k.load(y.pointer, at);
+                    let held = bias.iter().fold(held, |held, bias| k.add(held, bias.clone()));
                     k.set(acc, &[m.into(), n.into()], VectorOp::Copy(held));
                 });
             }),

@@ -226,11 +226,11 @@ pub fn separate_taps(node: &Node, dims: [&[usize]; 3]) -> Option<Vec<[Meeting; 2
     sparse::taps(&explicit(window, input.get(2..)?), [*weight.get(2)?, *weight.get(3)?], input, output)
 }
 
-/// The bias alone, then one tap after another, with the taps of the weight that each takes.
+/// Zeros, then one tap after another, with the taps of the weight that each takes; the last adds the bias.
 fn tap_by_tap<'a>(whole: &Plan<'a>, taps: &[[Meeting; 2]]) -> Vec<(Plan<'a>, [Range<usize>; 2])> {
     let [_, _, row_x, col_x] = whole.g.x.strides;
     let [_, _, row_y, col_y] = whole.g.y.strides;
-    let bias = Plan { taps: [(0, 0); 2], finishes: false, ..whole.clone() };
+    let zeros = Plan { taps: [(0, 0); 2], bias: None, finishes: false, ..whole.clone() };
     let tap = |(i, [y, x]): (usize, &[Meeting; 2])| {
         let plan = Plan {
             x_start: y.input * row_x + x.input * col_x,
@@ -239,12 +239,13 @@ fn tap_by_tap<'a>(whole: &Plan<'a>, taps: &[[Meeting; 2]]) -> Vec<(Plan<'a>, [Ra
             cols: x.outputs.len(),
             taps: [(1, 0); 2],
             resumes: true,
+            bias: whole.bias.filter(|_| i + 1 == taps.len()),
             finishes: i + 1 == taps.len(),
             ..whole.clone()
         };
         (plan, [y.tap..y.tap + 1, x.tap..x.tap + 1])
     };
-    std::iter::once((bias, [0..0, 0..0])).chain(taps.iter().enumerate().map(tap)).collect()
+    std::iter::once((zeros, [0..0, 0..0])).chain(taps.iter().enumerate().map(tap)).collect()
 }
 
 /// Every tap of every output pixel must lie inside the input's plane or its halo.
@@ -363,7 +364,7 @@ impl Plan<'_> {
         };
         let skip = (channels.start / self.chunk.max(1)) as i64 * self.chunk_stride;
         let mut operands = vec![Operand::Value(self.node.inputs[0], self.x_start + skip), weights(part, channels)];
-        let bias = self.bias.filter(|_| !resumes);
+        let bias = self.bias.filter(|_| channels.start == 0);
         if let Some(bias) = bias {
             operands.push(Operand::Packed(bias, self.bias_spec(bias, part)?));
         }

@@ -1,8 +1,8 @@
 //! Convolutions whose taps lie so far apart that many of them meet nothing but padding, such as those of atrous pyramids
 //! ([DeepLab](https://arxiv.org/abs/1706.05587)): tap by tap, each over the pixels where it meets the input.
 //!
-//! The bias is written everywhere first. Every tap then adds its products to the sums that it finds in the result; the last is
-//! one that meets the input everywhere, and applies the epilogue. No padding is read, so the input needs no halo.
+//! The result begins as zeros. Every tap then adds its products to the sums that it finds there; the last is one that meets the
+//! input everywhere, and applies bias and epilogue. No padding is read, so the input needs no halo.
 
 use crate::ir::Window;
 use std::ops::Range;

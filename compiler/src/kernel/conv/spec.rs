@@ -107,7 +107,7 @@ pub struct TileSpec {
     pub w_layout: WeightLayout,
     /// Whether there is a bias vector (bytes per outer loop; a panel is dense).
     pub bias: Option<Vec<i64>>,
-    /// Whether sums begin with what the result holds (those of earlier channels, of another call) in place of a bias.
+    /// Whether sums begin with what the result holds (those of earlier channels or taps, of another call).
     pub resumes: bool,
     /// Whether input elements are read as vectors of channels (depthwise: one vector, one channel) instead of broadcast.
     pub depthwise: bool,
