@@ -5,8 +5,9 @@
 //! is widened by itself. Padding is the zero point: the halo of the input holds it.
 
 use super::choose::{Part, Problem, blocking, choose};
-use super::lower::{Image, chunks, conv_reach, image};
+use super::lower::{Image, conv_reach, image};
 use super::spec::{Bytes, ExtraKind, Numbers, Stream, TileSpec, WeightLayout};
+use super::weights::chunks;
 use crate::ir::{AutoPad, Expression, Graph, Node, Op, Type, ValueId};
 use crate::kernel::halo::fill_halo;
 use crate::kernel::{KernelCall, LowerContext, Lowered, NoKernel, Operand, View};

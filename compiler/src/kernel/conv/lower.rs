@@ -3,6 +3,7 @@
 use super::choose::{self, Problem, blocking, choose, choose_depthwise};
 use super::sparse::{self, Meeting};
 use super::spec::{ExtraKind, Numbers, Stream, TileSpec, WeightLayout};
+use super::weights::ConvPack;
 use crate::ir::infer::explicit;
 use crate::ir::{Expression, Node, Op, ValueId, Window};
 use crate::kernel::{
@@ -155,65 +156,75 @@ pub fn lower(cx: &LowerContext, node: &Node) -> Result<Lowered, NoKernel> {
     if apart.is_none() {
         check_halo(&x, &y, window, [ky, kx])?;
     }
-    let [image_x, block_x, row_x, col_x] = x.strides;
-    let blocks = |channels: usize| if x.lanes > 1 { channels / x.lanes } else { channels } as i64 * block_x;
-    let taps = [(ky, window.dilation[0] as i64 * row_x), (kx, window.dilation[1] as i64 * col_x)];
     let mut lowered = Lowered::default();
     let parts = if depthwise { vec![Geometry { input: 1, ..single(x, y) }] } else { geometries(x, y, *group) };
     for g in parts {
-        let (chunk, chunk_stride, channel_stride) = match x.lanes {
-            _ if depthwise => (1, 0, 4),
-            1 => (g.input, 0, block_x),
-            lanes => (lanes, block_x, 4),
+        let skipped = g.first * y.lanes * per_group * *group / y.dims[1];
+        let plan = plan(cx, node, (window, [ky, kx]), (g, skipped), depthwise, (*bias, epilogue));
+        let runs = match &apart {
+            Some(taps) => tap_by_tap(&plan, taps),
+            None => vec![(plan, [0..ky, 0..kx])],
         };
-        let before = g.first * y.lanes * per_group * *group / y.dims[1];
-        let pack = ConvPack {
-            weight_dims: weight_dims.clone(),
-            per_group,
-            merged: g.merged,
-            taps: [0..ky, 0..kx],
-            chunk,
-            lanes: y.lanes,
-            depthwise,
-        };
-        let plan = Plan {
-            cx,
-            node,
-            x_start: blocks(before) - window.pad_begin[0] * row_x - window.pad_begin[1] * col_x,
-            x_stream: Stream {
-                outer: vec![image_x, blocks(g.input)],
-                panel: if depthwise { block_x } else { 0 },
-                vector: 0,
-                row: window.stride[0] as i64 * row_x,
-                col: window.stride[1] as i64 * col_x,
-            },
-            taps,
-            chunk,
-            chunk_stride,
-            channel_stride,
-            bias: if *bias { Some(node.inputs[2]) } else { None },
-            epilogue,
-            extras_from: if *bias { 3 } else { 2 },
-            rows: y.dims[2],
-            cols: y.dims[3],
-            y_scale: [1, 1],
-            y_start: 0,
-            g,
-            depthwise,
-            resumes: false,
-            finishes: true,
-        };
-        let Some(apart) = &apart else {
-            plan.calls(&mut lowered, |part, channels| Operand::Packed(weight, pack.spec(&plan.g, part, channels)))?;
-            continue;
-        };
-        for (plan, taps) in tap_by_tap(&plan, apart) {
-            let pack = ConvPack { taps, ..pack.clone() };
+        for (plan, taps) in runs {
+            let pack = ConvPack {
+                weight_dims: weight_dims.clone(),
+                per_group,
+                merged: plan.g.merged,
+                taps,
+                chunk: plan.chunk,
+                lanes: y.lanes,
+                depthwise,
+            };
             plan.calls(&mut lowered, |part, channels| Operand::Packed(weight, pack.spec(&plan.g, part, channels)))?;
         }
     }
     lowered.calls.extend(zero_halo(cx.target, node.outputs[0], cx.view(node.outputs[0])?));
     Ok(lowered)
+}
+
+/// The plan of the groups `g` of a convolution, before which it `skipped` so many input channels.
+fn plan<'a>(
+    cx: &'a LowerContext<'a>,
+    node: &'a Node,
+    (window, [ky, kx]): (&Window, [usize; 2]),
+    (g, skipped): (Geometry, usize),
+    depthwise: bool,
+    (bias, epilogue): (bool, &'a Expression),
+) -> Plan<'a> {
+    let [image_x, block_x, row_x, col_x] = g.x.strides;
+    let blocks = |channels: usize| if g.x.lanes > 1 { channels / g.x.lanes } else { channels } as i64 * block_x;
+    let (chunk, chunk_stride, channel_stride) = match g.x.lanes {
+        _ if depthwise => (1, 0, 4),
+        1 => (g.input, 0, block_x),
+        lanes => (lanes, block_x, 4),
+    };
+    Plan {
+        cx,
+        node,
+        x_start: blocks(skipped) - window.pad_begin[0] * row_x - window.pad_begin[1] * col_x,
+        x_stream: Stream {
+            outer: vec![image_x, blocks(g.input)],
+            panel: if depthwise { block_x } else { 0 },
+            vector: 0,
+            row: window.stride[0] as i64 * row_x,
+            col: window.stride[1] as i64 * col_x,
+        },
+        taps: [(ky, window.dilation[0] as i64 * row_x), (kx, window.dilation[1] as i64 * col_x)],
+        chunk,
+        chunk_stride,
+        channel_stride,
+        bias: if bias { Some(node.inputs[2]) } else { None },
+        epilogue,
+        extras_from: if bias { 3 } else { 2 },
+        rows: g.y.dims[2],
+        cols: g.y.dims[3],
+        y_scale: [1, 1],
+        y_start: 0,
+        g,
+        depthwise,
+        resumes: false,
+        finishes: true,
+    }
 }
 
 /// The taps of a convolution that are done one by one. `dims` are those of the input, the weight and the result.
@@ -441,119 +452,4 @@ impl Plan<'_> {
         };
         Ok(PackSpec { source: dims, pieces: (0..g.groups).map(piece).collect() })
     }
-}
-
-/// How the weight of a convolution is packed.
-#[derive(Clone)]
-struct ConvPack {
-    weight_dims: Vec<usize>,
-    per_group: usize,
-    merged: usize,
-    /// Rows and columns of taps; groups that are merged or depthwise take all.
-    taps: [Range<usize>; 2],
-    chunk: usize,
-    lanes: usize,
-    depthwise: bool,
-}
-
-impl ConvPack {
-    fn spec(&self, g: &Geometry, part: &choose::Part, channels: &Range<usize>) -> PackSpec {
-        let [_, _, ky, kx] = self.weight_dims[..] else { return PackSpec::plain(&self.weight_dims) };
-        let mut pieces = Vec::new();
-        let panel = part.vectors * self.lanes;
-        if self.depthwise {
-            let l = |count, dim, step| PackLoop { count, dim, step };
-            let loops = vec![l(part.panels, 0, self.lanes), l(ky, 2, 1), l(kx, 3, 1), l(self.lanes, 0, 1)];
-            pieces.push(PackPiece { start: vec![0; 4], end: self.weight_dims.clone(), loops });
-            return PackSpec { source: self.weight_dims.clone(), pieces };
-        }
-        for group in 0..g.groups {
-            let first = group * g.output + (part.first + g.first) * self.lanes;
-            let end = (group + 1) * g.output + g.first * self.lanes;
-            if self.merged > 1 {
-                self.diagonal(&mut pieces, g, (first, end), part);
-                continue;
-            }
-            for p in 0..part.panels {
-                for (start, (chunk, count)) in chunks(channels.len(), self.chunk) {
-                    let loops = vec![
-                        PackLoop { count, dim: 1, step: self.chunk },
-                        PackLoop { count: self.taps[0].len(), dim: 2, step: 1 },
-                        PackLoop { count: self.taps[1].len(), dim: 3, step: 1 },
-                        PackLoop { count: chunk, dim: 1, step: 1 },
-                        PackLoop { count: panel, dim: 0, step: 1 },
-                    ];
-                    let taps = [self.taps[0].start, self.taps[1].start];
-                    let start = vec![first + p * panel, channels.start + start, taps[0], taps[1]];
-                    pieces.push(PackPiece { start, end: vec![end, self.per_group, ky, kx], loops });
-                }
-            }
-        }
-        PackSpec { source: self.weight_dims.clone(), pieces }
-    }
-
-    /// Merged groups: for each input channel only the output channels `rows` of its own group are not zero.
-    fn diagonal(&self, pieces: &mut Vec<PackPiece>, g: &Geometry, rows: (usize, usize), part: &choose::Part) {
-        let [_, _, ky, kx] = self.weight_dims[..] else { return };
-        let panel = part.vectors * self.lanes;
-        for p in 0..part.panels {
-            for (start, (channels, count)) in chunks(g.input, self.chunk) {
-                for c in 0..count {
-                    for (y, x) in (0..ky).flat_map(|y| (0..kx).map(move |x| (y, x))) {
-                        let first = start + c * self.chunk;
-                        let block = [first, first + channels];
-                        self.diagonal_block(pieces, g, (rows.0 + p * panel, rows.1), panel, block, [y, x]);
-                    }
-                }
-            }
-        }
-    }
-
-    /// `[channel][output channel]` of one tap. The rows of a group are as far apart as the panel is wide, so that those of all
-    /// its channels are one piece, with the zeros between them behind the piece's end.
-    fn diagonal_block(
-        &self,
-        pieces: &mut Vec<PackPiece>,
-        g: &Geometry,
-        (first, last): (usize, usize),
-        panel: usize,
-        [begin, end]: [usize; 2],
-        [y, x]: [usize; 2],
-    ) {
-        let [_, per_group, ky, kx] = self.weight_dims[..] else { return };
-        let mut push = |row: usize, past: usize, channel: usize, loops: &[(usize, usize)]| {
-            let loops = loops.iter().map(|(dim, count)| PackLoop { count: *count, dim: *dim, step: 1 }).collect();
-            pieces.push(PackPiece { start: vec![row, channel, y, x], end: vec![past, per_group, ky, kx], loops });
-        };
-        let (of_group, base, mut at) = (g.output / self.merged, last - g.output, 0);
-        for owner in begin / per_group..end.div_ceil(per_group) {
-            let (from, to) = ((owner * per_group).max(begin), ((owner + 1) * per_group).min(end));
-            let own = base + owner * of_group;
-            let (low, high) = (own.clamp(first, first + panel), (own + of_group).clamp(first, first + panel));
-            if low == high {
-                continue;
-            }
-            let begins = (from - begin) * panel + low - first;
-            push(0, 0, 0, &[(0, begins - at)]);
-            let channel = from - owner * per_group;
-            push(low, high, channel, &[(1, to - from - 1), (0, panel)]);
-            push(low, high, channel + to - from - 1, &[(0, high - low)]);
-            at = begins + (to - from - 1) * panel + high - low;
-        }
-        push(0, 0, 0, &[(0, (end - begin) * panel - at)]);
-        pieces.retain(|piece| !piece.is_empty());
-    }
-}
-
-/// `(first channel, (channels of a chunk, chunks))`: the whole chunks, then the rest.
-pub(super) fn chunks(channels: usize, chunk: usize) -> Vec<(usize, (usize, usize))> {
-    let (full, rest) = (channels / chunk, channels % chunk);
-    let mut found = Vec::new();
-    if full > 0 {
-        found.push((0, (chunk, full)));
-    }
-    if rest > 0 {
-        found.push((full * chunk, (rest, 1)));
-    }
-    found
 }

@@ -11,6 +11,7 @@ pub mod matmul;
 pub mod sparse;
 mod spec;
 pub mod transposed;
+mod weights;
 
 pub use lower::{conv_reach, lower, separate_taps};
 pub use spec::{Bytes, ExtraKind, Numbers, Stream, TileSpec, WeightLayout};

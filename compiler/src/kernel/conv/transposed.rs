@@ -131,7 +131,7 @@ fn pack(
     let l = |count, dim, step| PackLoop { count, dim, step };
     let mut pieces = Vec::new();
     for p in 0..part.panels {
-        for (start, (wide, count)) in super::lower::chunks(channels.len(), chunk) {
+        for (start, (wide, count)) in super::weights::chunks(channels.len(), chunk) {
             let loops = vec![
                 l(count, 0, chunk),
                 l(py.taps, 2, py.tap_step),
