@@ -191,6 +191,23 @@ fn constant_images_in_the_epilogue() {
     }
 }
 
+/// A factor per image and channel that a run gives, and a constant image, beside channels that fill no whole block.
+#[test]
+fn factors_of_channels_that_fill_no_block() {
+    for (oc, batch) in [(24, 1), (2, 1), (5, 3)] {
+        let case = Case { oc, n: batch, ..BASE };
+        let mut g = conv(&case, false);
+        let y = g.outputs()[0].1;
+        let shape = g.ty(y).dims().expect("known");
+        let factor = image(&mut g, "factor", &[batch, oc, 1, 1]);
+        let scaled = g.add_node(Op::Binary(BinaryOp::Mul), &[y, factor], 1, "scaled").expect("typed")[0];
+        let place = weight(&mut g, &shape, 7);
+        let placed = g.add_node(Op::Binary(BinaryOp::Sub), &[scaled, place], 1, "placed").expect("typed")[0];
+        g.add_output("placed", placed);
+        check(&format!("factors of {oc} channels"), g);
+    }
+}
+
 /// Channels that a constant adds to those of a convolution, before another convolution.
 #[test]
 fn constant_channels_beside_computed_ones() {

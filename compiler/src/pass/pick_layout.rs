@@ -212,10 +212,13 @@ impl<'a> Edges<'a> {
                 _ => Want::Plain,
             },
             Op::Binary(_) | Op::Elementwise(_) | Op::Requantize { .. } if blocked => {
-                match ty.shape == self.graph.ty(node.outputs[0]).shape {
+                let whole = ty.shape == self.graph.ty(node.outputs[0]).shape;
+                match whole {
                     true if image => Want::Blocks(self.lanes),
-                    // A factor per image and channel is read as plain numbers when its channels fill whole blocks.
                     _ if self.made_blocked(value) => Want::Any,
+                    // A factor per image and channel, and a constant image, are read as plain numbers only when their
+                    // channels fill whole blocks.
+                    _ if (image || whole) && self.is_ragged(ty) => Want::Blocks(self.lanes),
                     _ => Want::Plain,
                 }
             }
@@ -223,6 +226,12 @@ impl<'a> Edges<'a> {
             _ if blocked && image => Want::Blocks(self.lanes),
             _ => Want::Plain,
         }
+    }
+
+    /// Whether the channels of an image leave lanes of its last block empty.
+    fn is_ragged(&self, ty: &Type) -> bool {
+        let channels = ty.shape.get(1).and_then(|d| d.known()).unwrap_or(1);
+        ty.rank() == 4 && ty.may_be_blocked() && channels > 1 && channels % i64::from(self.lanes) != 0
     }
 
     /// Whether planes beat blocks: the channels would fill less than one block, and no group cuts them.
