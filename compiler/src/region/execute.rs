@@ -3,12 +3,12 @@
 use super::partition::{Stage, partition};
 use super::profile::{self, Profile};
 use crate::compile::{CompileError, CompileOptions, Timing, compile};
-use crate::ir::eval::{self, EvalError, Shared, bind_symbols, evaluate_bound, run_node};
+use crate::ir::eval::{self, EvalError, Prepared, Shared, bind_symbols, run_node};
 use crate::ir::infer::InferError;
 use crate::ir::{Bindings, Graph, Op, ValueId, flops};
 use crate::pass::{self, PassError};
 use brolga_runtime::{Instance, Pool, Program, RunError, RunOptions, Tensor, TensorView, TensorViewMut, Value};
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
@@ -18,6 +18,10 @@ const KEPT_PROGRAMS: usize = 8;
 /// Below this many elements in all results, a region whose extents vary is computed by the library: making code for it would
 /// take longer than it ever saves.
 const WORTH_COMPILING: usize = 1 << 18;
+/// The same where only the inputs of the whole graph give the extents: they repeat as those of a graph that is never cut do.
+const WORTH_COMPILING_STEADY: usize = 1 << 12;
+/// Nodes of such a region that are worth code whatever their sizes: the library spends more on each than code does.
+const STEADY_NODES: usize = 8;
 /// Multiplications and additions of contractions that are worth code by themselves: the library has no kernels for them.
 const WORTH_A_KERNEL: u64 = 1 << 20;
 
@@ -53,7 +57,19 @@ struct Region {
     outputs: Vec<ValueId>,
     /// Symbols that it mentions.
     symbols: Vec<String>,
-    programs: Mutex<Vec<(Key, Arc<Instance>)>>,
+    /// Whether the inputs of the whole graph give all of them their values.
+    steady: bool,
+    made: Mutex<Vec<(Key, Made)>>,
+    /// Constants that the library reads.
+    constants: Mutex<HashMap<ValueId, Shared>>,
+}
+
+/// What runs a region for some extents.
+#[derive(Clone)]
+enum Made {
+    Program(Arc<Instance>),
+    /// The library, node by node: the region is small, and its extents vary.
+    Library(Arc<Prepared>),
 }
 
 /// What a program is made for: shapes of the region's inputs, values of its symbols.
@@ -68,8 +84,8 @@ enum Step {
 pub struct Executable {
     graph: Arc<Graph>,
     steps: Vec<Step>,
-    /// Position of the last step that reads a value.
-    last_use: HashMap<ValueId, usize>,
+    /// For each step, the values that nothing reads after it.
+    released: Vec<Vec<ValueId>>,
     /// Constants that dynamic nodes and outputs read.
     weights: HashMap<ValueId, Shared>,
     /// By the address of their graph, which the operations of `graph` keep in place.
@@ -90,31 +106,41 @@ struct Walk<'a> {
 impl Executable {
     /// Cuts an optimised graph; compiles nothing.
     pub fn new(graph: Graph, settings: &Settings) -> Result<Executable, ExecuteError> {
+        let steady = graph.symbols().into_iter().collect();
+        Executable::within(graph, &steady, settings)
+    }
+
+    /// The same for a body too: `steady` are the symbols to which the inputs of the whole graph give values.
+    fn within(graph: Graph, steady: &BTreeSet<String>, settings: &Settings) -> Result<Executable, ExecuteError> {
         let graph = Arc::new(graph);
         let mut made = Executable {
             steps: Vec::new(),
-            last_use: HashMap::new(),
+            released: Vec::new(),
             weights: HashMap::new(),
             bodies: HashMap::new(),
             settings: settings.clone(),
             graph: graph.clone(),
             spent: Mutex::default(),
         };
+        // Position of the last step that reads a value, or of the one that makes it if none does.
+        let mut last_use: HashMap<ValueId, usize> = HashMap::new();
         for stage in partition(&graph) {
             let position = made.steps.len();
             let step = match stage {
                 Stage::Region { graph, inputs, outputs } => {
-                    inputs.iter().for_each(|v| _ = made.last_use.insert(*v, position));
+                    inputs.iter().chain(&outputs).for_each(|v| _ = last_use.insert(*v, position));
                     let symbols = graph.all_symbols();
-                    let region = Region { graph: *graph, inputs, outputs, symbols, programs: Mutex::default() };
+                    let (made, constants) = Default::default();
+                    let steady = symbols.iter().all(|name| steady.contains(name));
+                    let region = Region { graph: *graph, inputs, outputs, symbols, steady, made, constants };
                     Step::Region(region)
                 }
                 Stage::Node(id) => {
                     let node = graph.node(id).clone();
-                    node.inputs.iter().for_each(|v| _ = made.last_use.insert(*v, position));
+                    node.inputs.iter().chain(&node.outputs).for_each(|v| _ = last_use.insert(*v, position));
                     node.inputs.iter().try_for_each(|v| made.keep_weight(*v))?;
                     for body in node.op.bodies() {
-                        let inner = Executable::new(optimized(&body.0, settings)?, settings)?;
+                        let inner = Executable::within(optimized(&body.0, settings)?, steady, settings)?;
                         made.bodies.insert(address(&body.0), inner);
                     }
                     Step::Node(node)
@@ -123,8 +149,12 @@ impl Executable {
             made.steps.push(step);
         }
         for (_, id) in graph.outputs() {
-            made.last_use.insert(*id, usize::MAX);
+            last_use.remove(id);
             made.keep_weight(*id)?;
+        }
+        made.released.resize_with(made.steps.len(), Vec::new);
+        for (id, last) in last_use {
+            made.released[last].push(id);
         }
         Ok(made)
     }
@@ -136,7 +166,7 @@ impl Executable {
                 && region.symbols.is_empty()
             {
                 let shapes = region.graph.inputs().iter().filter_map(|v| region.graph.ty(*v).dims());
-                self.program(region, (shapes.collect(), vec![]), &Bindings::new())?;
+                self.made(region, (shapes.collect(), vec![]), &Bindings::new())?;
             }
         }
         self.bodies.values().try_for_each(Executable::compile_known)
@@ -183,9 +213,12 @@ impl Executable {
         for step in &self.steps {
             match step {
                 Step::Region(region) => {
-                    let programs = region.programs.lock().unwrap_or_else(PoisonError::into_inner);
-                    programs.iter().for_each(|(_, instance)| see(instance.program()));
-                    library |= programs.is_empty();
+                    let made = region.made.lock().unwrap_or_else(PoisonError::into_inner);
+                    let programs = made.iter().filter_map(|(_, made)| match made {
+                        Made::Program(instance) => Some(instance.program()),
+                        Made::Library(_) => None,
+                    });
+                    library |= programs.map(|program| see(program)).count() == 0;
                 }
                 Step::Node(node) => library |= node.op.bodies().is_empty(),
             }
@@ -214,7 +247,7 @@ impl Executable {
                 Step::Region(region) => self.run_region(region, &mut walk)?,
                 Step::Node(node) => self.run_dynamic(node, &mut walk)?,
             }
-            walk.values.retain(|id, _| self.last_use.get(id).is_some_and(|last| *last > position));
+            self.released[position].iter().for_each(|id| _ = walk.values.remove(id));
         }
         self.graph.outputs().iter().map(|(_, id)| Ok(walk.get(*id)?)).collect()
     }
@@ -252,8 +285,8 @@ impl Executable {
         let tensors = tensors.ok_or_else(|| EvalError::Op("a region takes tensors of numbers".into()))?;
         let values = region.symbols.iter().map(|name| walk.symbols.get(name).copied().unwrap_or(0)).collect();
         let key = (tensors.iter().map(|t| t.shape().to_vec()).collect(), values);
-        let results = match self.program(region, key, &walk.symbols)? {
-            Some(instance) => {
+        let results = match self.made(region, key, &walk.symbols)? {
+            Made::Program(instance) => {
                 let views: Vec<TensorView> = tensors.iter().map(|t| t.view()).collect();
                 let mut outputs = instance.new_outputs()?;
                 let mut written: Vec<TensorViewMut> = outputs.iter_mut().map(Tensor::view_mut).collect();
@@ -265,14 +298,13 @@ impl Executable {
                 }
                 outputs.into_iter().map(|t| Arc::new(Value::Tensor(t))).collect()
             }
-            None => {
-                let run = || evaluate_bound(&region.graph, &inputs, walk.symbols.clone());
-                let stage = std::ptr::from_ref(region).addr();
-                match walk.profile {
-                    Some(profile) => profile.outside(stage, || profile::of_region(&region.graph), run)?,
-                    None => run()?,
+            Made::Library(prepared) => match walk.profile {
+                Some(profile) => {
+                    let stage = std::ptr::from_ref(region).addr();
+                    profile.outside(stage, || profile::of_region(&region.graph), || prepared.run(&inputs))?
                 }
-            }
+                None => prepared.run(&inputs)?,
+            },
         };
         for (output, value) in region.outputs.iter().zip(results) {
             walk.set(&self.graph, *output, value);
@@ -280,21 +312,31 @@ impl Executable {
         Ok(())
     }
 
-    /// The program of a region for these extents; `None` when the region is small and its extents vary.
-    fn program(&self, region: &Region, key: Key, symbols: &Bindings) -> Result<Option<Arc<Instance>>, ExecuteError> {
-        let lock = || region.programs.lock().unwrap_or_else(PoisonError::into_inner);
+    /// What runs a region for these extents: kept from before, or made now.
+    fn made(&self, region: &Region, key: Key, symbols: &Bindings) -> Result<Made, ExecuteError> {
+        let lock = || region.made.lock().unwrap_or_else(PoisonError::into_inner);
         {
-            let mut programs = lock();
-            if let Some(at) = programs.iter().position(|(k, _)| *k == key) {
-                let found = programs.remove(at);
-                programs.push(found.clone());
-                return Ok(Some(found.1));
+            let mut kept = lock();
+            if let Some(at) = kept.iter().position(|(k, _)| *k == key) {
+                kept[at..].rotate_left(1);
+                return Ok(kept[kept.len() - 1].1.clone());
             }
         }
+        let made = self.make(region, &key, symbols)?;
+        let mut kept = lock();
+        kept.push((key, made.clone()));
+        if kept.len() > KEPT_PROGRAMS {
+            kept.remove(0);
+        }
+        Ok(made)
+    }
+
+    fn make(&self, region: &Region, key: &Key, symbols: &Bindings) -> Result<Made, ExecuteError> {
         let start = Instant::now();
         let bound = region.graph.bind_shapes(&key.0, symbols)?;
-        if !region.symbols.is_empty() && !worth_compiling(&bound) {
-            return Ok(None);
+        if !region.symbols.is_empty() && !worth_compiling(&bound, region.steady) {
+            let mut constants = region.constants.lock().unwrap_or_else(PoisonError::into_inner);
+            return Ok(Made::Library(Arc::new(Prepared::new(bound, &mut constants)?)));
         }
         let options = &self.settings.compile;
         let compiled = compile(&optimized(&bound, &self.settings)?, options)?;
@@ -304,24 +346,19 @@ impl Executable {
             let mut total = self.spent.lock().unwrap_or_else(PoisonError::into_inner);
             *total = *total + Timing { lower, ..spent };
         }
-        let instance = Arc::new(Instance::new(Arc::new(program), self.settings.pool.clone())?);
-        let mut programs = lock();
-        programs.push((key, instance.clone()));
-        if programs.len() > KEPT_PROGRAMS {
-            programs.remove(0);
-        }
-        Ok(Some(instance))
+        Ok(Made::Program(Arc::new(Instance::new(Arc::new(program), self.settings.pool.clone())?)))
     }
 }
 
 /// Whether the work of a region whose extents may be others the next time pays for making code.
-fn worth_compiling(graph: &Graph) -> bool {
+fn worth_compiling(graph: &Graph, steady: bool) -> bool {
     let elements = graph.values().fold(0usize, |n, (_, v)| n.saturating_add(v.ty.elements().unwrap_or(0)));
     let contracts = |op: &Op| matches!(op, Op::Conv { .. } | Op::ConvTranspose { .. } | Op::MatMul { .. });
     let nodes = graph.topological();
     let contractions = nodes.iter().map(|id| graph.node(*id)).filter(|node| contracts(&node.op));
     let flops = contractions.fold(0u64, |n, node| n.saturating_add(flops(graph, node)));
-    elements >= WORTH_COMPILING || flops >= WORTH_A_KERNEL
+    let steadily = steady && (elements >= WORTH_COMPILING_STEADY || nodes.len() >= STEADY_NODES);
+    steadily || elements >= WORTH_COMPILING || flops >= WORTH_A_KERNEL
 }
 
 /// Tells bodies apart; it is never followed.
@@ -346,8 +383,9 @@ impl Walk<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ir::{Type, UnaryOp};
-    use brolga_runtime::DType;
+    use crate::ir::{BinaryOp, Dim, Type, UnaryOp, Weight};
+    use crate::pass::PassOptions;
+    use brolga_runtime::{DType, Level};
 
     fn product(rows: usize, inner: usize) -> Graph {
         let mut g = Graph::new("product");
@@ -361,15 +399,45 @@ mod tests {
 
     #[test]
     fn code_is_made_for_much_data_or_a_contraction() {
-        assert!(!worth_compiling(&product(8, 16)));
-        assert!(worth_compiling(&product(32, 1024)));
+        assert!(!worth_compiling(&product(8, 16), false));
+        assert!(worth_compiling(&product(32, 1024), false));
+        assert!(worth_compiling(&product(8, 256), true));
         let mut g = Graph::new("copies");
         let x = g.add_input("x", Type::known(DType::F32, &[1 << 16]));
         let y = g.add_node(Op::Unary(UnaryOp::Relu), &[x], 1, "y").unwrap()[0];
-        assert!(!worth_compiling(&g));
+        assert!(!worth_compiling(&g, false));
         let z = g.add_node(Op::Unary(UnaryOp::Abs), &[y], 1, "z").unwrap()[0];
         g.add_output("z", z);
         g.add_node(Op::Unary(UnaryOp::Neg), &[z], 1, "w").unwrap();
-        assert!(worth_compiling(&g));
+        assert!(worth_compiling(&g, false));
+    }
+
+    /// A small region whose extents vary is made ready once for each of them, and computes what the evaluator does.
+    #[test]
+    fn small_regions_are_prepared_once() {
+        let mut g = Graph::new("rows");
+        let x = g.add_input("x", Type::new(DType::F32, vec![Dim::symbol("rows"), Dim::from(2usize)]));
+        let w = g.add_weight("w", Weight::from_tensor(&Tensor::from_slice(&[2], &[1.0f32, -8.0]).unwrap()));
+        let sum = g.add_node(Op::Binary(BinaryOp::Add), &[x, w], 1, "sum").unwrap()[0];
+        let twice = g.add_node(Op::Binary(BinaryOp::Mul), &[sum, sum], 1, "twice").unwrap()[0];
+        g.add_output("sum", sum);
+        g.add_output("twice", twice);
+        let compile = CompileOptions { level: Level::X86_64, threads: 1, passes: PassOptions::default() };
+        let settings = Settings { compile, pool: Pool::shared(1) };
+        let made = Executable::new(g.clone(), &settings).unwrap();
+        let [Step::Region(region)] = &made.steps[..] else { panic!("one region") };
+        for rows in [1usize, 3, 1, 3] {
+            let x = Tensor::from_slice(&[rows, 2], &[1.5f32, 2.5, 3.0, 4.0, 5.0, 6.0][..2 * rows]).unwrap();
+            let want = eval::evaluate(&g, std::slice::from_ref(&x)).unwrap();
+            let got = made.run(&[Arc::new(Value::Tensor(x))]).unwrap();
+            for (want, got) in want.iter().zip(&got) {
+                assert_eq!(want.bytes(), got.as_tensor().unwrap().bytes());
+            }
+        }
+        let kept = region.made.lock().unwrap();
+        let shapes: Vec<usize> = kept.iter().map(|(key, _)| key.0[0][0]).collect();
+        assert_eq!(shapes, [1, 3]);
+        assert!(kept.iter().all(|(_, made)| matches!(made, Made::Library(_))));
+        assert_eq!(region.constants.lock().unwrap().len(), 1);
     }
 }

@@ -7,14 +7,16 @@
 mod call;
 mod control;
 mod dense;
+mod prepared;
 mod quantized;
 mod resize;
 mod values;
 
 pub use call::{library_call, node_library_call};
 pub use dense::dense_function;
+pub use prepared::Prepared;
 pub use resize::{ResizeTap, resize_taps};
-pub use values::{RunBody, Shared, bind_symbols, evaluate_bound, evaluate_values, evaluate_values_with, run_node};
+pub use values::{RunBody, Shared, bind_symbols, evaluate_values, evaluate_values_with, run_node};
 
 use super::infer::InferError;
 use super::{Bindings, Dim, DimExpr, Graph, Ints, Node, Op, Origin, Type, ValueId};

@@ -33,11 +33,6 @@ pub fn evaluate_values_with(
     walk(graph, inputs, Bindings::new(), &mut observe)
 }
 
-/// Outputs of a graph some of whose symbols have values already.
-pub fn evaluate_bound(graph: &Graph, inputs: &[Shared], symbols: Bindings) -> Result<Vec<Shared>, EvalError> {
-    walk(graph, inputs, symbols, &mut |_, _| {})
-}
-
 fn walk(
     graph: &Graph,
     inputs: &[Shared],
