@@ -99,6 +99,10 @@ pub struct Graph {
     values: BTreeMap<ValueId, Value>,
     inputs: Vec<ValueId>,
     outputs: Vec<(String, ValueId)>,
+    /// How many outputs a value is, where it is any.
+    exits: HashMap<ValueId, usize>,
+    /// Readers of values that no node makes, for which the graph has no edges.
+    outside: HashMap<ValueId, BTreeSet<NodeId>>,
     next_value: u32,
     next_node: u32,
 }
@@ -115,6 +119,8 @@ impl Graph {
             values: BTreeMap::new(),
             inputs: Vec::new(),
             outputs: Vec::new(),
+            exits: HashMap::new(),
+            outside: HashMap::new(),
             next_value: 0,
             next_node: 0,
         }
@@ -197,19 +203,56 @@ impl Graph {
                     .collect();
                 set.into_iter().collect()
             }
-            _ => self.nodes.values().filter(|n| n.inputs.contains(&id)).map(|n| n.id).collect(),
+            _ => self.outside.get(&id).into_iter().flatten().copied().collect(),
         }
+    }
+    /// A node other than `except` that reads a value, if there is one. Of a value with many readers not all are looked at.
+    pub fn other_reader(&self, id: ValueId, except: NodeId) -> Option<NodeId> {
+        const LOOKED_AT: usize = 64;
+        match self.value(id).origin {
+            Origin::Node(node, _) => {
+                let edges = self.dag.edges_directed(self.places[&node], Direction::Outgoing);
+                let readers =
+                    edges.filter(|e| *e.weight() == id).map(|e| self.dag[petgraph::visit::EdgeRef::target(&e)]);
+                readers.filter(|reader| *reader != except).take(LOOKED_AT).min()
+            }
+            _ => self.outside.get(&id).into_iter().flatten().find(|reader| **reader != except).copied(),
+        }
+    }
+    /// Whether a node reads a value.
+    fn is_read(&self, id: ValueId) -> bool {
+        match self.value(id).origin {
+            Origin::Node(node, _) => {
+                self.dag.edges_directed(self.places[&node], Direction::Outgoing).any(|e| *e.weight() == id)
+            }
+            _ => self.outside.contains_key(&id),
+        }
+    }
+    /// Whether a value is a graph output or read by a node.
+    pub fn is_used(&self, id: ValueId) -> bool {
+        self.is_output(id) || self.is_read(id)
     }
     /// Whether a value is a graph output.
     pub fn is_output(&self, id: ValueId) -> bool {
-        self.outputs.iter().any(|(_, v)| *v == id)
+        self.exits.contains_key(&id)
     }
     /// The single node that reads a value, if there is exactly one (reading it once) and the value is no graph output.
     pub fn only_reader(&self, id: ValueId) -> Option<&Node> {
-        let readers = self.readers(id);
-        let [one] = readers[..] else { return None };
+        if self.is_output(id) {
+            return None;
+        }
+        let one = self.first_reader(id)?;
         let node = self.node(one);
-        (!self.is_output(id) && node.inputs.iter().filter(|v| **v == id).count() == 1).then_some(node)
+        (self.other_reader(id, one).is_none() && node.inputs.iter().filter(|v| **v == id).count() == 1).then_some(node)
+    }
+    fn first_reader(&self, id: ValueId) -> Option<NodeId> {
+        match self.value(id).origin {
+            Origin::Node(node, _) => {
+                let mut edges = self.dag.edges_directed(self.places[&node], Direction::Outgoing);
+                edges.find(|e| *e.weight() == id).map(|e| self.dag[petgraph::visit::EdgeRef::target(&e)])
+            }
+            _ => self.outside.get(&id)?.first().copied(),
+        }
     }
     /// Nodes in an order in which every operand comes first; ties by number, so the order is stable.
     /// Nodes on a cycle (which the verifier refuses) are left out.
@@ -302,8 +345,23 @@ impl Graph {
         outputs
     }
     fn connect(&mut self, value: ValueId, reader: NodeIndex) {
-        if let Some(Value { origin: Origin::Node(from, _), .. }) = self.values.get(&value) {
-            self.dag.add_edge(self.places[from], reader, value);
+        match self.values.get(&value) {
+            Some(Value { origin: Origin::Node(from, _), .. }) => {
+                self.dag.add_edge(self.places[from], reader, value);
+            }
+            Some(_) => {
+                self.outside.entry(value).or_default().insert(self.dag[reader]);
+            }
+            None => {}
+        }
+    }
+    /// Forgets that a node reads a value that no node makes.
+    fn disconnect(&mut self, value: ValueId, reader: NodeId) {
+        if let Some(readers) = self.outside.get_mut(&value) {
+            readers.remove(&reader);
+            if readers.is_empty() {
+                self.outside.remove(&value);
+            }
         }
     }
     /// Names a value (the model's name for it).
@@ -327,11 +385,18 @@ impl Graph {
     /// Adds a graph output.
     pub fn add_output(&mut self, name: impl Into<String>, id: ValueId) {
         self.outputs.push((name.into(), id));
+        *self.exits.entry(id).or_default() += 1;
     }
     /// Makes the output at `position` another value.
     pub(super) fn set_output(&mut self, position: usize, id: ValueId) {
-        if let Some((_, value)) = self.outputs.get_mut(position) {
-            *value = id;
+        let Some((_, value)) = self.outputs.get_mut(position) else { return };
+        let old = std::mem::replace(value, id);
+        *self.exits.entry(id).or_default() += 1;
+        if let Some(count) = self.exits.get_mut(&old) {
+            *count -= 1;
+            if *count == 0 {
+                self.exits.remove(&old);
+            }
         }
     }
     /// Replaces a node's operation and operands.
@@ -341,6 +406,9 @@ impl Graph {
             self.dag.edges_directed(place, Direction::Incoming).map(|e| petgraph::visit::EdgeRef::id(&e)).collect();
         for edge in edges {
             self.dag.remove_edge(edge);
+        }
+        for input in self.nodes.get(&id).map(|node| node.inputs.clone()).unwrap_or_default() {
+            self.disconnect(input, id);
         }
         for input in &inputs {
             self.connect(*input, place);
@@ -352,12 +420,28 @@ impl Graph {
     }
     /// Makes every reader of `old` (and every graph output that is `old`) read `new`.
     pub(super) fn redirect(&mut self, old: ValueId, new: ValueId) {
-        for reader in self.readers(old) {
-            let node = &self.nodes[&reader];
-            let inputs = node.inputs.iter().map(|v| if *v == old { new } else { *v }).collect();
-            let op = node.op.clone();
-            self.set_node(reader, op, inputs);
+        let readers = self.readers(old);
+        if let Origin::Node(maker, _) = self.value(old).origin {
+            let edges = self.dag.edges_directed(self.places[&maker], Direction::Outgoing);
+            let edges: Vec<_> =
+                edges.filter(|e| *e.weight() == old).map(|e| petgraph::visit::EdgeRef::id(&e)).collect();
+            for edge in edges {
+                self.dag.remove_edge(edge);
+            }
         }
+        for reader in readers {
+            self.disconnect(old, reader);
+            let Some(node) = self.nodes.get_mut(&reader) else { continue };
+            let mut times = 0;
+            for input in node.inputs.iter_mut().filter(|v| **v == old) {
+                *input = new;
+                times += 1;
+            }
+            let place = self.places[&reader];
+            (0..times).for_each(|_| self.connect(new, place));
+        }
+        let Some(times) = self.exits.remove(&old) else { return };
+        *self.exits.entry(new).or_default() += times;
         for (_, output) in &mut self.outputs {
             if *output == old {
                 *output = new;
@@ -369,6 +453,9 @@ impl Graph {
         if let Some(node) = self.nodes.remove(&id) {
             for output in node.outputs {
                 self.values.remove(&output);
+            }
+            for input in node.inputs {
+                self.disconnect(input, id);
             }
         }
         if let Some(place) = self.places.remove(&id) {
@@ -407,6 +494,8 @@ impl Graph {
         }
         self.inputs.iter_mut().for_each(|id| *id = new(*id));
         self.outputs.iter_mut().for_each(|(_, id)| *id = new(*id));
+        self.exits = std::mem::take(&mut self.exits).into_iter().map(|(id, count)| (new(id), count)).collect();
+        self.outside = std::mem::take(&mut self.outside).into_iter().map(|(id, readers)| (new(id), readers)).collect();
         self.dag.edge_weights_mut().for_each(|id| *id = new(*id));
         let next = self.values.last_key_value().map_or(0, |(id, _)| id.0.saturating_add(1));
         self.next_value = self.next_value.max(next);

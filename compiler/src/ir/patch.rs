@@ -186,7 +186,7 @@ impl Graph {
         let mut work = vec![from];
         while let Some(id) = work.pop() {
             let Some(node) = self.try_node(id) else { continue };
-            if node.outputs.iter().any(|v| self.is_output(*v) || !self.readers(*v).is_empty()) {
+            if node.outputs.iter().any(|v| self.is_used(*v)) {
                 continue;
             }
             let producers: Vec<NodeId> = node.inputs.iter().filter_map(|v| self.producer(*v).map(|n| n.id)).collect();

@@ -30,6 +30,7 @@ pub mod resize;
 mod select;
 #[cfg(test)]
 mod tests;
+pub mod unpool;
 
 pub use halo::zero_halo;
 pub use pack::{PackLoop, PackPiece, PackSpec};

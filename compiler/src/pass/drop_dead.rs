@@ -32,7 +32,7 @@ impl Pass for DropDead {
 fn without_indices(graph: &Graph, id: crate::ir::NodeId) -> Option<Patch> {
     let node = graph.try_node(id)?;
     let [values, indices] = node.outputs[..] else { return None };
-    let unread = graph.readers(indices).is_empty() && !graph.is_output(indices);
+    let unread = !graph.is_used(indices);
     if !matches!(node.op, Op::Pool { .. }) || !unread {
         return None;
     }

@@ -97,7 +97,7 @@ pub(crate) fn extent(ty: &Type, axis: usize) -> Option<usize> {
 
 /// Whether `node` is the only reader of a value that is no graph output; it may read it more than once.
 pub(crate) fn read_only_by(graph: &Graph, value: ValueId, node: NodeId) -> bool {
-    !graph.is_output(value) && graph.readers(value) == [node]
+    !graph.is_output(value) && graph.is_used(value) && graph.other_reader(value, node).is_none()
 }
 
 /// A constant f32 tensor of these elements, each rounded once.

@@ -207,6 +207,6 @@ pub(crate) fn other_reader(graph: &Graph, value: crate::ir::ValueId, except: Nod
     if graph.is_output(value) {
         return Some(format!("{value} is a graph output"));
     }
-    let other = graph.readers(value).into_iter().find(|r| *r != except)?;
+    let other = graph.other_reader(value, except)?;
     Some(format!("{value} is also read by {other}"))
 }

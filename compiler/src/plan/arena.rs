@@ -50,9 +50,15 @@ pub fn lower_bound(spans: &[Span]) -> usize {
         .map_or(0, |n| n.max(0) as usize)
 }
 
+/// Spans beyond which only the order in time is tried: the others compare every span with every other.
+const MANY: usize = 4096;
+
 /// Gives every span an offset such that spans alive together do not overlap.
 pub fn assign(spans: &[Span]) -> Arena {
     let bound = lower_bound(spans);
+    if spans.len() > MANY {
+        return fit_in_time(spans);
+    }
     let length = |s: &Span| s.live.1 - s.live.0 + 1;
     let keys: [&dyn Fn(usize) -> (u128, usize); 4] = [
         &|i| (u128::MAX - spans[i].bytes as u128, spans[i].live.0),
@@ -99,15 +105,40 @@ fn improve(spans: &[Span], mut order: Vec<usize>, bound: usize) -> Arena {
 
 /// Places spans one by one, each into the smallest gap that takes it.
 fn fit(spans: &[Span], order: &[usize]) -> Arena {
-    let mut placed: Vec<(usize, usize)> = Vec::new();
-    let mut offsets = vec![0; spans.len()];
-    let mut bytes = 0;
+    let mut fitted = Fitted { spans, placed: Vec::new(), offsets: vec![0; spans.len()], bytes: 0 };
+    order.iter().for_each(|i| fitted.put(*i));
+    Arena { offsets: fitted.offsets, bytes: fitted.bytes }
+}
+
+/// The same in the order in which lives begin, with only those spans in sight that are alive.
+fn fit_in_time(spans: &[Span]) -> Arena {
+    let mut order: Vec<usize> = (0..spans.len()).collect();
+    order.sort_by_key(|i| (spans[*i].live.0, usize::MAX - spans[*i].bytes, *i));
+    let mut fitted = Fitted { spans, placed: Vec::new(), offsets: vec![0; spans.len()], bytes: 0 };
     for i in order {
-        let span = &spans[*i];
+        let now = spans[i].live.0;
+        fitted.placed.retain(|(_, j)| spans[*j].live.1 >= now);
+        fitted.put(i);
+    }
+    Arena { offsets: fitted.offsets, bytes: fitted.bytes }
+}
+
+/// Spans that have their places, by offset.
+struct Fitted<'a> {
+    spans: &'a [Span],
+    placed: Vec<(usize, usize)>,
+    offsets: Vec<usize>,
+    bytes: usize,
+}
+
+impl Fitted<'_> {
+    /// Places a span into the smallest gap that takes it.
+    fn put(&mut self, i: usize) {
+        let span = &self.spans[i];
         let mut at = 0;
         let mut found: Option<(usize, usize)> = None;
-        for (offset, j) in &placed {
-            if !spans[*j].meets(span) {
+        for (offset, j) in &self.placed {
+            if !self.spans[*j].meets(span) {
                 continue;
             }
             if *offset > at {
@@ -116,15 +147,14 @@ fn fit(spans: &[Span], order: &[usize]) -> Arena {
                     found = Some((gap, at));
                 }
             }
-            at = at.max(offset + spans[*j].padded());
+            at = at.max(offset + self.spans[*j].padded());
         }
         let offset = found.map_or(at, |(_, offset)| offset);
-        offsets[*i] = offset;
-        bytes = bytes.max(offset + span.padded());
-        let place = placed.partition_point(|(o, _)| *o <= offset);
-        placed.insert(place, (offset, *i));
+        self.offsets[i] = offset;
+        self.bytes = self.bytes.max(offset + span.padded());
+        let place = self.placed.partition_point(|(o, _)| *o <= offset);
+        self.placed.insert(place, (offset, i));
     }
-    Arena { offsets, bytes }
 }
 
 #[cfg(test)]
@@ -139,7 +169,7 @@ mod tests {
             (state >> 33) as usize % n
         };
         let mut cases = 0;
-        for _ in 0..200 {
+        for case in 0..200 {
             let count = 1 + next(60);
             let spans: Vec<Span> = (0..count)
                 .map(|_| {
@@ -147,7 +177,7 @@ mod tests {
                     Span { bytes: 64 * next(100), live: (first, first + next(6)) }
                 })
                 .collect();
-            let arena = assign(&spans);
+            let arena = if case % 2 == 0 { assign(&spans) } else { fit_in_time(&spans) };
             for i in 0..count {
                 for j in 0..i {
                     let (a, b) = (&spans[i], &spans[j]);

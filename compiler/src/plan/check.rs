@@ -4,7 +4,7 @@
 use super::place::{Home, Placement};
 use crate::ir::{Graph, Origin, ValueId};
 use crate::kernel::View;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 /// A plan under which a step reads bytes that are not its operand's.
 #[derive(Debug, thiserror::Error)]
@@ -62,11 +62,10 @@ pub fn check(graph: &Graph, plan: &Placement, offset_of: impl Fn(usize) -> usize
         let read = |value: ValueId,
                     owners: &BTreeMap<usize, (usize, ValueId)>,
                     same: &std::collections::HashMap<ValueId, Vec<ValueId>>| {
-            let mut allowed = vec![value];
-            let mut at = 0;
-            while at < allowed.len() {
-                allowed.extend(same.get(&allowed[at]).into_iter().flatten().copied());
-                at += 1;
+            let mut allowed = HashSet::from([value]);
+            let mut waiting = vec![value];
+            while let Some(next) = waiting.pop() {
+                waiting.extend(same.get(&next).into_iter().flatten().copied().filter(|v| allowed.insert(*v)));
             }
             for (from, to) in bytes_of(value).unwrap_or_default() {
                 let before = owners.range(..=from).next_back();

@@ -110,6 +110,8 @@ fn place_in_order(graph: &Graph, order: Vec<NodeId>) -> Result<Placement, Unknow
         step: HashMap::new(),
         last_use: HashMap::new(),
         parent: HashMap::new(),
+        families: HashMap::new(),
+        found: HashMap::new(),
         shared: HashSet::new(),
     };
     placer.measure(&order)?;
@@ -120,6 +122,7 @@ fn place_in_order(graph: &Graph, order: Vec<NodeId>) -> Result<Placement, Unknow
         placer.alias(graph.node(*id));
     }
     let elided = placer.elided(&order);
+    placer.found.clear();
     for id in &order {
         placer.overwrite(graph.node(*id), &elided);
     }
@@ -140,6 +143,10 @@ struct Placer<'a> {
     step: HashMap<NodeId, usize>,
     last_use: HashMap<ValueId, usize>,
     parent: HashMap<ValueId, Parent>,
+    /// Of roots that others lie in, the last step that uses any of them, and whether one is a graph output.
+    families: HashMap<ValueId, (usize, bool)>,
+    /// What [`Placer::resolve`] found, while the values that it was asked for cannot move.
+    found: HashMap<ValueId, (ValueId, i64, View)>,
     /// Values whose buffer holds more than them.
     shared: HashSet<ValueId>,
 }
@@ -169,23 +176,50 @@ impl Placer<'_> {
     }
 
     /// The root of a value's family, the offset of its first interior element from the root's, and its view.
-    fn resolve(&self, value: ValueId) -> (ValueId, i64, View) {
-        let Some(parent) = self.parent.get(&value) else { return (value, 0, self.dense(value).0) };
-        let (root, offset, above) = self.resolve(parent.of);
-        let view = match &parent.view {
-            None => self.dense(value).0,
-            Some(view) => restride(view, &above),
+    fn resolve(&mut self, value: ValueId) -> (ValueId, i64, View) {
+        // Upwards to what is known, and down again without recursion: a line may be as long as the graph.
+        let mut line = Vec::new();
+        let mut at = value;
+        let (root, mut offset, mut view) = loop {
+            if let Some(known) = self.found.get(&at) {
+                break known.clone();
+            }
+            match self.parent.get(&at) {
+                Some(parent) => {
+                    line.push(at);
+                    at = parent.of;
+                }
+                None => break (at, 0, self.dense(at).0),
+            }
         };
-        (root, offset + parent.offset, view)
+        for child in line.into_iter().rev() {
+            let Some(parent) = self.parent.get(&child) else { continue };
+            offset += parent.offset;
+            view = match &parent.view {
+                None => self.dense(child).0,
+                Some(part) => restride(part, &view),
+            };
+            self.found.insert(child, (root, offset, view.clone()));
+        }
+        (root, offset, view)
     }
 
     /// The value whose buffer a value is in.
     fn root(&self, value: ValueId) -> ValueId {
         let mut root = value;
-        while let Some(parent) = self.parent.get(&root) {
-            root = parent.of;
+        loop {
+            match (self.found.get(&root), self.parent.get(&root)) {
+                (Some((root, _, _)), _) => return *root,
+                (None, Some(parent)) => root = parent.of,
+                (None, None) => return root,
+            }
         }
-        root
+    }
+
+    /// The last step that uses a value of the family of a root, and whether one of them is a graph output.
+    fn family(&self, root: ValueId) -> (usize, bool) {
+        let own = || (self.last_use.get(&root).copied().unwrap_or(0), self.graph.is_output(root));
+        self.families.get(&root).copied().unwrap_or_else(own)
     }
 
     fn is_computed(&self, value: ValueId) -> bool {
@@ -194,6 +228,8 @@ impl Placer<'_> {
 
     fn adopt(&mut self, child: ValueId, of: ValueId, offset: i64, view: Option<View>) {
         let root = self.root(of);
+        let (own, all) = (self.family(child), self.family(root));
+        self.families.insert(root, (own.0.max(all.0), own.1 || all.1));
         self.parent.insert(child, Parent { of, offset, view });
         self.shared.insert(root);
         self.shared.insert(child);
@@ -357,30 +393,26 @@ impl Placer<'_> {
             _ => return,
         };
         let step = self.step[&node.id];
-        let found = node.inputs.iter().skip(first).copied().find(|v| {
-            let root = self.root(*v);
-            self.graph.ty(*v) == self.graph.ty(result)
+        if self.graph.is_output(result) {
+            return;
+        }
+        for v in node.inputs.iter().skip(first).copied() {
+            let root = self.root(v);
+            let (last, is_output) = self.family(root);
+            // Nothing of the family is used after this step.
+            let ends = last <= step && !is_output;
+            let fits = self.graph.ty(v) == self.graph.ty(result)
                 && self.is_computed(root)
-                && !self.graph.is_output(*v)
+                && ends
                 && node.inputs.iter().filter(|w| self.root(**w) == root).count() == 1
-                && self.family_ends(root, step)
-                && self.resolve(*v).2 == self.dense(result).0
-                && !self.graph.is_output(result)
-        });
-        if let Some(v) = found {
-            self.adopt(result, v, 0, None);
+                && self.resolve(v).2 == self.dense(result).0;
+            if fits {
+                return self.adopt(result, v, 0, None);
+            }
         }
     }
 
-    /// Whether no value of a family is used after `step`, and the family is a single value or its overwritten line.
-    fn family_ends(&self, root: ValueId, step: usize) -> bool {
-        let members = self.graph.values().filter(|(v, _)| self.root(*v) == root);
-        members
-            .into_iter()
-            .all(|(v, _)| self.last_use.get(&v).copied().unwrap_or(0) <= step && !self.graph.is_output(v))
-    }
-
-    fn finish(self, order: Vec<NodeId>, elided: HashSet<NodeId>) -> Placement {
+    fn finish(mut self, order: Vec<NodeId>, elided: HashSet<NodeId>) -> Placement {
         let mut out = Placement { order, elided, ..Placement::default() };
         let mut buffers: HashMap<ValueId, usize> = HashMap::new();
         for (value, _) in self.graph.values() {

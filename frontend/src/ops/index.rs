@@ -5,8 +5,8 @@
 //! with 11. Scatter is ScatterElements' older name.
 
 use crate::context::{Context, Results};
-use crate::error::{NodeError, invalid};
-use brolga_compiler::ir::{Dim, Ints, Op, ScatterKind};
+use crate::error::{NodeError, invalid, unsupported};
+use brolga_compiler::ir::{Dim, Ints, Op, ScatterKind, ValueId};
 
 pub(crate) fn gather(cx: &mut Context<'_, '_>) -> Results {
     let (x, index) = (cx.input(0)?, cx.input(1)?);
@@ -22,11 +22,22 @@ pub(crate) fn gather_elements(cx: &mut Context<'_, '_>) -> Results {
 
 pub(crate) fn gather_nd(cx: &mut Context<'_, '_>) -> Results {
     let (x, index) = (cx.input(0)?, cx.input(1)?);
+    known_tuples(cx, index)?;
     let given = cx.node.attributes.int_or("batch_dims", 0)?;
     let most = cx.rank(x).min(cx.rank(index));
     match usize::try_from(given) {
         Ok(batch) if batch < most => Ok(vec![cx.emit(Op::GatherNd { batch }, &[x, index])?]),
         _ => invalid(format!("batch_dims is {given}; a number below {most} is expected")),
+    }
+}
+
+/// Refuses an index whose last extent, the length of its tuples, is not known: it decides the rank of the result.
+fn known_tuples(cx: &Context<'_, '_>, index: ValueId) -> Result<(), NodeError> {
+    match cx.shape(index).last() {
+        Some(last) if last.known().is_none() => {
+            unsupported(format!("its index is {}; one whose last extent is known is accepted", cx.ty(index)))
+        }
+        _ => Ok(()),
     }
 }
 
@@ -43,6 +54,7 @@ fn reduction(cx: &Context<'_, '_>) -> Result<ScatterKind, NodeError> {
 
 pub(crate) fn scatter_nd(cx: &mut Context<'_, '_>) -> Results {
     let operands = [cx.input(0)?, cx.input(1)?, cx.input(2)?];
+    known_tuples(cx, operands[1])?;
     Ok(vec![cx.emit(Op::ScatterNd { reduction: reduction(cx)? }, &operands)?])
 }
 

@@ -1,7 +1,7 @@
 //! The sliding window that convolutions and pooling share: strides, dilations, explicit and automatic padding.
 
 use crate::context::Context;
-use crate::error::{NodeError, invalid};
+use crate::error::{NodeError, invalid, unsupported};
 use brolga_compiler::ir::infer::explicit;
 use brolga_compiler::ir::{AutoPad, Dim, ValueId, Window};
 
@@ -60,7 +60,11 @@ pub(super) fn kernel(cx: &Context<'_, '_>, weight: Option<ValueId>, n: usize) ->
             invalid(format!("kernel_shape is {given:?} where the weight's is {taps:?}"))
         }
         (Some(taps), _) => positive("the weight's kernel", Some(&taps), n),
-        (None, given) => positive("kernel_shape", Some(cx.node.attributes.required("kernel_shape", given)?), n),
+        (None, Some(given)) => positive("kernel_shape", Some(given), n),
+        (None, None) => unsupported(format!(
+            "its weight is {}, and there is no kernel_shape; known extents are accepted",
+            cx.ty(weight)
+        )),
     }
 }
 

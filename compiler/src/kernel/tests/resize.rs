@@ -1,12 +1,13 @@
-//! Resize, Gather, packing at run time.
+//! Resize, Gather, MaxUnpool, packing at run time.
 
 use super::super::harness::{Case, Place, floats};
 use super::super::pack_kernel::pack_calls;
 use super::super::{LowerContext, Lowered, NoKernel, Operand, PackLoop, PackPiece, PackSpec};
 use super::check_all;
-use crate::ir::{Coordinates, Dim, Ints, Nearest, Node, Op, PadMode, ResizeAttrs, ResizeMode};
+use crate::ir::{Coordinates, Dim, Ints, Nearest, Node, Op, PadMode, ResizeAttrs, ResizeMode, Type};
 use Place::{Blocked, Gap, Plain, Weight};
-use brolga_runtime::Tensor;
+use brolga_runtime::library::{Attribute, Function};
+use brolga_runtime::{DType, Tensor};
 
 #[test]
 fn resizes() {
@@ -61,6 +62,39 @@ fn gathers() {
         }
     }
     check_all(all, 36);
+}
+
+#[test]
+fn unpools() {
+    let mut all = Vec::new();
+    // The second index of 3 comes later and stays; the last index is the last element.
+    let indices = [5i64, 7, 13, 3, 3, 0, 31, 17];
+    for (kernel, strides, pads, larger) in [
+        ([2, 2], [2, 2], [0; 4], None),
+        ([2, 2], [2, 2], [0; 4], Some([1, 2, 5, 7])),
+        ([3, 2], [2, 2], [1, 0, 0, 0], None),
+        ([3, 2], [2, 2], [1, 0, 0, 0], Some([2, 2, 4, 4])),
+    ] {
+        let ints = |list: &[i64]| Attribute::Ints(list.to_vec());
+        let function = Function::new("max_unpool", if larger.is_some() { 3 } else { 2 })
+            .with("kernel_shape", ints(&kernel))
+            .with("strides", ints(&strides))
+            .with("pads", ints(&pads));
+        let shape = larger.unwrap_or([1, 2, 4, 4]);
+        for dtype in [DType::F32, DType::F64, DType::F16] {
+            let mut x = Tensor::zeros(dtype, &[1, 2, 2, 2]).unwrap();
+            brolga_runtime::library::cast(&floats(&[1, 2, 2, 2], 1).view(), &mut x.view_mut()).unwrap();
+            let op = Op::Function { function: function.clone(), results: vec![Type::known(dtype, &shape)] };
+            for at in [Plain, Weight] {
+                let mut inputs = vec![(x.clone(), Plain)];
+                inputs.push((Tensor::from_slice(&[1, 2, 2, 2], &indices).unwrap(), at));
+                let wanted = shape.map(|n| n as i64);
+                inputs.extend(larger.map(|_| (Tensor::from_slice(&[4], &wanted).unwrap(), Weight)));
+                all.push(Case::new(op.clone(), inputs, Plain));
+            }
+        }
+    }
+    check_all(all, 24);
 }
 
 /// A packing as the lowering of the operation that means the same.
