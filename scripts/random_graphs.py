@@ -356,7 +356,7 @@ def single_nodes(brolga, folder, count, seed):
     while len(written) < count:
         written.update(filter(None, [write_node(folder, nodes, number)]))
         number += 1
-    ways, bad = [["--threads", "2"], ["--cpu", "x86-64"], ["--skip-passes"], ["--evaluator"]], 0
+    ways, bad = [["--threads", "2"], ["--cpu", "x86-64"], ["--evaluator"]], 0
     for way in ways:
         failed, ran = suite(brolga, folder, *way, known=written)
         assert ran == count, f"{ran} nodes ran of {count}"

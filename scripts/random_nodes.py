@@ -60,6 +60,14 @@ def backwards(case):
     return any(axis < 0 for axis in case.attributes.get("axes", []))
 
 
+def coordinates(case):
+    return case.attributes["coordinate_transformation_mode"]
+
+
+def rank(case):
+    return case.operands[0][0].ndim
+
+
 # Operator, which of its cases, and why results differ there. Such cases run, and only a crash counts.
 EXPLAINED = [
     ("ConvTranspose", lambda c: c.attributes.get("auto_pad", "").startswith("SAME"),
@@ -67,17 +75,21 @@ EXPLAINED = [
      "shorter than the stride"),
     ("Resize", lambda c: backwards(c) and "keep_aspect_ratio_policy" in c.attributes,
      "onnxruntime forgets the policy for an axis that counts from the end"),
-    ("Resize", lambda c: backwards(c) and c.attributes["coordinate_transformation_mode"] == "tf_crop_and_resize",
-     "onnxruntime takes the region of another axis for one that counts from the end"),
+    ("Resize", lambda c: coordinates(c) == "tf_crop_and_resize" and (c.attributes["mode"] == "cubic" or rank(c) == 5),
+     "onnxruntime finds other pixels than the reference in the package onnx, which agrees with Brolga"),
+    ("Resize", lambda c: coordinates(c) == "align_corners" and len(c.operands) == 3,
+     "where the scale makes a fraction of a pixel, the reference in the package onnx goes by the fraction, onnxruntime by whole pixels"),
+    ("Attention", lambda c: len(c.operands) == 4 and c.operands[3][0].dtype == bool or "is_causal" in c.attributes,
+     "a query that may attend to nothing is NaN by the specification's softmax, zero in onnxruntime"),
     ("MaxUnpool", lambda c: len(c.operands) > 2,
      "onnxruntime counts the indices in output_shape, the specification's test in the extents that unpooling gives by itself"),
     ("QLinearConv", lambda c: True,
      "onnxruntime multiplies the scales in f32 before it rounds; a sum halfway between two integers may fall to the other"),
     ("DynamicQuantizeLinear", lambda c: True,
      "the range divided by 255 may be rounded otherwise, and a quotient halfway between two integers fall to the other"),
+    ("TreeEnsembleClassifier", lambda c: len({*c.attributes["class_ids"]}) == 2,
+     "of two classes that both have votes onnxruntime may name the one with the smaller score in its own map"),
 ]
-
-
 WINDOWS = ["Conv", "QLinearConv", "MaxPool", "AveragePool", "LpPool"]
 EXPLAINED += [
     (op, lambda c: c.attributes.get("auto_pad", "").startswith("SAME") and max(c.attributes.get("strides", [1])) > 1,

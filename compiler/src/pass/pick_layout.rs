@@ -8,7 +8,9 @@
 
 use super::{Pass, PassContext, PassError};
 use crate::ir::infer::explicit;
-use crate::ir::{Graph, Halo, Layout, Node, NodeId, Op, Patch, Phase, ReduceKind, Type, ValueId, Weight, Window};
+use crate::ir::{
+    Graph, Halo, Layout, Node, NodeId, Op, Patch, Phase, PoolKind, ReduceKind, Type, ValueId, Weight, Window,
+};
 use crate::kernel::conv::{conv_reach, integer::refusal, separate_taps, transposed::transposed_reach};
 use brolga_runtime::DType;
 use std::collections::{BTreeMap, HashMap};
@@ -79,7 +81,8 @@ impl Choice<'_> {
         match &node.op {
             Op::Conv { .. } => self.is_image(x),
             Op::ConvTranspose { group, .. } => *group == 1 && self.is_image(x),
-            Op::Pool { .. } => self.is_image(x),
+            // Pooling by a p-norm is the library's.
+            Op::Pool { kind, .. } => !matches!(kind, PoolKind::Lp { .. }) && self.is_image(x),
             Op::Resize(_) => self.is_blocked(x) && same_leading(self.graph, x, node.outputs[0]),
             Op::Unary(_) => self.is_blocked(x),
             Op::Binary(_) | Op::Elementwise(_) => self.elementwise(node),

@@ -35,6 +35,12 @@ const TABLE: &[(&str, Option<DType>, Tolerance, &str)] = &[
         "deep random graphs, whose values are near one and may cancel",
     ),
     (
+        "node_",
+        None,
+        Tolerance { relative: 1e-3, absolute: 1e-5 },
+        "single nodes with random operands: sums of some hundred products that may cancel",
+    ),
+    (
         "test_",
         Some(DType::F16),
         Tolerance { relative: 2e-3, absolute: 1e-3 },
