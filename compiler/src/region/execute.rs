@@ -24,6 +24,8 @@ const WORTH_COMPILING_STEADY: usize = 1 << 12;
 const STEADY_NODES: usize = 8;
 /// Multiplications and additions of contractions that are worth code by themselves: the library has no kernels for them.
 const WORTH_A_KERNEL: u64 = 1 << 20;
+/// The same in such a region.
+const WORTH_A_KERNEL_STEADY: u64 = 1 << 12;
 
 /// A cut graph could not be compiled or run.
 #[derive(Debug, thiserror::Error)]
@@ -357,8 +359,8 @@ fn worth_compiling(graph: &Graph, steady: bool) -> bool {
     let nodes = graph.topological();
     let contractions = nodes.iter().map(|id| graph.node(*id)).filter(|node| contracts(&node.op));
     let flops = contractions.fold(0u64, |n, node| n.saturating_add(flops(graph, node)));
-    let steadily = steady && (elements >= WORTH_COMPILING_STEADY || nodes.len() >= STEADY_NODES);
-    steadily || elements >= WORTH_COMPILING || flops >= WORTH_A_KERNEL
+    let large = elements >= WORTH_COMPILING_STEADY || nodes.len() >= STEADY_NODES || flops >= WORTH_A_KERNEL_STEADY;
+    steady && large || elements >= WORTH_COMPILING || flops >= WORTH_A_KERNEL
 }
 
 /// Tells bodies apart; it is never followed.
@@ -401,7 +403,7 @@ mod tests {
     fn code_is_made_for_much_data_or_a_contraction() {
         assert!(!worth_compiling(&product(8, 16), false));
         assert!(worth_compiling(&product(32, 1024), false));
-        assert!(worth_compiling(&product(8, 256), true));
+        assert!(worth_compiling(&product(8, 16), true));
         let mut g = Graph::new("copies");
         let x = g.add_input("x", Type::known(DType::F32, &[1 << 16]));
         let y = g.add_node(Op::Unary(UnaryOp::Relu), &[x], 1, "y").unwrap()[0];

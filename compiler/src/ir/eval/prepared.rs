@@ -1,8 +1,9 @@
 //! Evaluation of a graph whose extents are all known, made ready once for any number of runs.
 
-use super::{EvalError, Shared, eval_op};
-use crate::ir::{Graph, NodeId, Op, Type, ValueId};
-use brolga_runtime::{Operand, Tensor, Value};
+use super::{EvalError, MAX_BYTES, Shared, dense_function, eval_op, node_library_call};
+use crate::ir::{Graph, Node, NodeId, Op, Type, ValueId};
+use brolga_runtime::library::{Call, Function};
+use brolga_runtime::{DType, Operand, Tensor, Value};
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -18,11 +19,48 @@ pub struct Prepared {
 
 struct Ready {
     id: NodeId,
-    types: Vec<Type>,
+    work: Work,
     operands: Vec<usize>,
     results: Vec<usize>,
     /// Operands that nothing reads later.
     last: Vec<usize>,
+}
+
+/// What computes a node.
+enum Work {
+    /// A call of the library on the operands of these positions, and its results.
+    Call(Call, Vec<usize>, Vec<(DType, Vec<usize>)>),
+    Function(Function),
+    /// The evaluator, which gives results of these types.
+    Evaluator(Vec<Type>),
+}
+
+impl Work {
+    fn of(graph: &Graph, node: &Node) -> Work {
+        if let Op::Function { function, .. } = &node.op {
+            return Work::Function(function.clone());
+        }
+        let types: Vec<Type> = node.outputs.iter().map(|v| graph.ty(*v).clone()).collect();
+        let small = |ty: &Type| ty.dtype != DType::String && ty.stored_bytes().is_some_and(|bytes| bytes <= MAX_BYTES);
+        let shapes: Option<Vec<Vec<usize>>> = node.inputs.iter().map(|v| graph.ty(*v).dims()).collect();
+        let results: Option<Vec<Vec<usize>>> = types.iter().map(Type::dims).collect();
+        let (Some(shapes), Some(results), true) = (shapes, results, types.iter().all(small)) else {
+            return Work::Evaluator(types);
+        };
+        if let Some((call, operands)) = node_library_call(graph, node.id) {
+            let position = |id: &ValueId| node.inputs.iter().position(|v| v == id);
+            return match operands.iter().map(position).collect() {
+                Some(operands) => Work::Call(call, operands, types.iter().map(|t| t.dtype).zip(results).collect()),
+                None => Work::Evaluator(types),
+            };
+        }
+        let shapes: Vec<&[usize]> = shapes.iter().map(Vec::as_slice).collect();
+        let results: Vec<&[usize]> = results.iter().map(Vec::as_slice).collect();
+        match dense_function(&node.op, &shapes, &results) {
+            Some(function) => Work::Function(function),
+            None => Work::Evaluator(types),
+        }
+    }
 }
 
 /// Gives values their places as they are met.
@@ -61,10 +99,10 @@ impl Prepared {
         let mut nodes = Vec::new();
         for id in graph.topological() {
             let node = graph.node(id);
-            let types = node.outputs.iter().map(|v| graph.ty(*v).clone()).collect();
+            let work = Work::of(&graph, node);
             let operands = node.inputs.iter().map(|v| places.of(*v, constants)).collect::<Result<Vec<_>, _>>()?;
             let results = node.outputs.iter().map(|v| places.of(*v, constants)).collect::<Result<Vec<_>, _>>()?;
-            nodes.push(Ready { id, types, operands, results, last: Vec::new() });
+            nodes.push(Ready { id, work, operands, results, last: Vec::new() });
         }
         let ids = graph.outputs().iter().map(|(_, id)| *id);
         let outputs = ids.map(|id| places.of(id, constants)).collect::<Result<Vec<_>, _>>()?;
@@ -105,13 +143,27 @@ impl Prepared {
 fn run_ready(op: &Op, ready: &Ready, values: &[Option<Shared>]) -> Result<Vec<Value>, EvalError> {
     let operands: Option<Vec<&Shared>> = ready.operands.iter().map(|place| values[*place].as_ref()).collect();
     let operands = operands.ok_or_else(|| EvalError::Op("an operand has no value".into()))?;
-    if let Op::Function { function, .. } = op {
-        let given: Vec<Operand> = operands.iter().map(|v| v.operand()).collect();
-        let mut made = function.run(&given)?;
-        made.truncate(ready.types.len());
-        return Ok(made);
-    }
-    let tensors: Option<Vec<&Tensor>> = operands.iter().map(|v| v.as_tensor()).collect();
-    let tensors = tensors.ok_or_else(|| EvalError::Op("accepted are tensors of numbers".into()))?;
-    Ok(eval_op(op, &tensors, &ready.types)?.into_iter().map(Value::Tensor).collect())
+    let tensors = || {
+        let tensors: Option<Vec<&Tensor>> = operands.iter().map(|v| v.as_tensor()).collect();
+        tensors.ok_or_else(|| EvalError::Op("accepted are tensors of numbers".into()))
+    };
+    let made = match &ready.work {
+        Work::Function(function) => {
+            let given: Vec<Operand> = operands.iter().map(|v| v.operand()).collect();
+            let mut made = function.run(&given)?;
+            made.truncate(ready.results.len());
+            return Ok(made);
+        }
+        Work::Call(call, positions, results) => {
+            let tensors = tensors()?;
+            let views: Vec<_> = positions.iter().map(|i| tensors[*i].view()).collect();
+            let zeros = results.iter().map(|(dtype, shape)| Tensor::zeros(*dtype, shape));
+            let mut made = zeros.collect::<Result<Vec<Tensor>, _>>()?;
+            let mut written: Vec<_> = made.iter_mut().map(Tensor::view_mut).collect();
+            call.run(&views, &mut written)?;
+            made
+        }
+        Work::Evaluator(types) => eval_op(op, &tensors()?, types)?,
+    };
+    Ok(made.into_iter().map(Value::Tensor).collect())
 }

@@ -41,40 +41,75 @@ fn step(text: &str) -> Option<Step> {
     }
 }
 
+/// Elements that one step computes before the next one does.
+const BLOCK: usize = 256;
+
+/// What a step reads in a block.
+enum Read<'a> {
+    Each(&'a [f32]),
+    All(f32),
+}
+
+impl Read<'_> {
+    fn at(&self, i: usize) -> f64 {
+        f64::from(match self {
+            Read::Each(block) => block[i],
+            Read::All(x) => *x,
+        })
+    }
+}
+
 /// `expression(inputs...)`, all broadcast to `shape`.
 pub(super) fn apply(texts: &[String], inputs: &[TensorView], shape: &[usize]) -> Result<Tensor, LibraryError> {
-    let malformed = LibraryError::Operands { accepted: "expressions over their inputs and earlier steps" };
-    let steps: Vec<Step> = texts.iter().map(|t| step(t)).collect::<Option<_>>().ok_or(malformed.clone())?;
-    let mut wide = Vec::with_capacity(inputs.len());
-    for x in inputs {
-        let mut full = Tensor::zeros(DType::F32, shape)?;
-        expand(x, &mut full.view_mut())?;
-        wide.push(full);
+    const MALFORMED: LibraryError =
+        LibraryError::Operands { accepted: "expressions over their inputs and earlier steps" };
+    let steps: Vec<Step> = texts.iter().map(|t| step(t)).collect::<Option<_>>().ok_or(MALFORMED)?;
+    let expanded = inputs.iter().map(|x| broadcast(x, shape)).collect::<Result<Vec<_>, _>>()?;
+    let mut wide: Vec<&[f32]> = Vec::with_capacity(inputs.len());
+    for (x, expanded) in inputs.iter().zip(&expanded) {
+        wide.push(match expanded {
+            Some(tensor) => tensor.as_slice()?,
+            None => x.as_slice()?,
+        });
     }
-    let wide: Vec<&[f32]> = wide.iter().map(Tensor::as_slice).collect::<Result<_, _>>()?;
     let mut out = Tensor::zeros(DType::F32, shape)?;
-    let mut made: Vec<f32> = Vec::with_capacity(steps.len());
-    for (i, to) in out.as_mut_slice::<f32>()?.iter_mut().enumerate() {
-        made.clear();
-        for step in &steps {
-            let read = |arg: &Arg| {
-                let found = match arg {
-                    Arg::Input(k) => wide.get(*k).and_then(|x| x.get(i)).copied(),
-                    Arg::Step(k) => made.get(*k).copied(),
-                    Arg::Const(x) => Some(*x),
-                };
-                found.map(f64::from).ok_or(malformed.clone())
+    let mut made = vec![[0.0f32; BLOCK]; steps.len()];
+    for (number, to) in out.as_mut_slice::<f32>()?.chunks_mut(BLOCK).enumerate() {
+        let range = number * BLOCK..number * BLOCK + to.len();
+        for (position, step) in steps.iter().enumerate() {
+            let (before, rest) = made.split_at_mut(position);
+            let read = |arg: &Arg| match arg {
+                Arg::Input(k) => wide.get(*k).and_then(|x| x.get(range.clone())).map(Read::Each),
+                Arg::Step(k) => before.get(*k).map(|block| Read::Each(&block[..])),
+                Arg::Const(x) => Some(Read::All(*x)),
             };
-            let result = match step {
-                Step::Unary(op, a) => op.float(read(a)?),
-                Step::Binary(op, a, b) => op.float(read(a)?, read(b)?),
-            };
-            made.push(result as f32);
+            let results = rest[0][..to.len()].iter_mut().enumerate();
+            match step {
+                Step::Unary(op, a) => {
+                    let a = read(a).ok_or(MALFORMED)?;
+                    results.for_each(|(i, to)| *to = op.float(a.at(i)) as f32);
+                }
+                Step::Binary(op, a, b) => {
+                    let (a, b) = (read(a).ok_or(MALFORMED)?, read(b).ok_or(MALFORMED)?);
+                    results.for_each(|(i, to)| *to = op.float(a.at(i), b.at(i)) as f32);
+                }
+            }
         }
-        let input = || wide.first().and_then(|x| x.get(i));
-        *to = *made.last().or_else(input).ok_or(malformed.clone())?;
+        let input = || wide.first().and_then(|x| x.get(range.clone()));
+        let last = made.last().map(|block| &block[..to.len()]);
+        to.copy_from_slice(last.or_else(input).ok_or(MALFORMED)?);
     }
     Ok(out)
+}
+
+/// A tensor with the elements of `x` for every place of `shape`; `None` when `x` is that already.
+fn broadcast(x: &TensorView, shape: &[usize]) -> Result<Option<Tensor>, LibraryError> {
+    if x.shape == shape && x.dtype == DType::F32 {
+        return Ok(None);
+    }
+    let mut full = Tensor::zeros(DType::F32, shape)?;
+    expand(x, &mut full.view_mut())?;
+    Ok(Some(full))
 }
 
 /// The expression in `epilogue` over all operands.

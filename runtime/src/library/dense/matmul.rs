@@ -135,6 +135,7 @@ fn product<T: Sum>(a: &[T], b: &[T], left: &Matrix, right: &Matrix, bias: Option
     }
     in_parallel(out, n, |first, part| {
         let mut sums = vec![T::Wide::default(); n];
+        let mut lines = Vec::with_capacity(k);
         for (i, to) in part.chunks_exact_mut(n).enumerate() {
             let (index, row) = ((first + i) / m, (first + i) % m);
             let a = &a[left.offset(index, &batch) + row * left.row_step..];
@@ -142,14 +143,41 @@ fn product<T: Sum>(a: &[T], b: &[T], left: &Matrix, right: &Matrix, bias: Option
             for (j, sum) in sums.iter_mut().enumerate() {
                 *sum = bias.map_or(T::Wide::default(), |bias| bias[j].wide());
             }
-            for l in 0..k {
-                let x = a[l * left.column_step].wide();
-                let line = b[l * right.row_step..].iter().step_by(right.column_step);
-                sums.iter_mut().zip(line).for_each(|(sum, y)| *sum = T::add(*sum, x, *y));
+            let row = a.iter().step_by(left.column_step).take(k).map(|x| x.wide());
+            if right.column_step == 1 {
+                for (l, x) in row.enumerate() {
+                    let line = &b[l * right.row_step..];
+                    sums.iter_mut().zip(line).for_each(|(sum, y)| *sum = T::add(*sum, x, *y));
+                }
+            } else {
+                lines.clear();
+                lines.extend(row);
+                columns(&lines, b, k, &mut sums);
             }
             to.iter_mut().zip(&sums).for_each(|(to, sum)| *to = T::narrow(*sum));
         }
     });
+}
+
+/// Columns of a transposed matrix summed side by side.
+const SIDE: usize = 4;
+
+/// Adds to each sum the product of a row with one column of a transposed matrix: `k` elements that lie side by side.
+fn columns<T: Sum>(row: &[T::Wide], b: &[T], k: usize, sums: &mut [T::Wide]) {
+    for (group, sums) in sums.chunks_mut(SIDE).enumerate() {
+        let column = |j: usize| &b[(group * SIDE + j) * k..][..k];
+        if let [s0, s1, s2, s3] = sums {
+            let [c0, c1, c2, c3] = [column(0), column(1), column(2), column(3)];
+            for ((((x, y0), y1), y2), y3) in row.iter().zip(c0).zip(c1).zip(c2).zip(c3) {
+                (*s0, *s1) = (T::add(*s0, *x, *y0), T::add(*s1, *x, *y1));
+                (*s2, *s3) = (T::add(*s2, *x, *y2), T::add(*s3, *x, *y3));
+            }
+        } else {
+            for (j, sum) in sums.iter_mut().enumerate() {
+                row.iter().zip(column(j)).for_each(|(x, y)| *sum = T::add(*sum, *x, *y));
+            }
+        }
+    }
 }
 
 fn typed<T: Sum + crate::Element>(

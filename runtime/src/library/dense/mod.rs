@@ -79,10 +79,13 @@ fn finish(function: &Function, operands: &Operands, result: Tensor) -> super::fu
 /// Splits `items` into a share per available core and runs `work` on each share: the index of its first item, and its items.
 fn in_parallel<T: Send>(items: &mut [T], unit: usize, work: impl Fn(usize, &mut [T]) + Sync) {
     let unit = unit.max(1);
+    // A share is worth a thread, and the question how many there may be as much as reading a file.
+    if items.len() < 4096 {
+        return work(0, items);
+    }
     let workers = std::thread::available_parallelism().map_or(1, |n| n.get()).min(8);
-    // A share is worth a thread.
     let share = (items.len() / unit).div_ceil(workers).max(1) * unit;
-    if items.len() <= share || items.len() < 4096 {
+    if items.len() <= share {
         return work(0, items);
     }
     std::thread::scope(|scope| {
@@ -97,3 +100,6 @@ fn in_parallel<T: Send>(items: &mut [T], unit: usize, work: impl Fn(usize, &mut 
 pub fn extents(list: &[usize]) -> Attribute {
     Attribute::Ints(list.iter().map(|n| i64::try_from(*n).unwrap_or(i64::MAX)).collect())
 }
+
+#[cfg(test)]
+mod tests;
