@@ -78,8 +78,8 @@ enum Made {
 type Key = (Vec<Vec<usize>>, Vec<i64>);
 
 enum Step {
-    Region(Region),
-    Node(crate::ir::Node),
+    Region(Box<Region>),
+    Node(Box<crate::ir::Node>),
 }
 
 /// A graph that is cut and ready to run, from any number of threads.
@@ -135,7 +135,7 @@ impl Executable {
                     let (made, constants) = Default::default();
                     let steady = symbols.iter().all(|name| steady.contains(name));
                     let region = Region { graph: *graph, inputs, outputs, symbols, steady, made, constants };
-                    Step::Region(region)
+                    Step::Region(Box::new(region))
                 }
                 Stage::Node(id) => {
                     let node = graph.node(id).clone();
@@ -145,7 +145,7 @@ impl Executable {
                         let inner = Executable::within(optimized(&body.0, settings)?, steady, settings)?;
                         made.bodies.insert(address(&body.0), inner);
                     }
-                    Step::Node(node)
+                    Step::Node(Box::new(node))
                 }
             };
             made.steps.push(step);
