@@ -28,6 +28,6 @@ pub use pool::{Pool, Team};
 pub use program::{ByteOwner, Call, Functions, KernelFn, Memory, Port, Program, Region, Space, Step, TensorRegion};
 pub use store::{StoreError, Tables};
 pub use tensor::{AlignedBytes, Element, Tensor, TensorError, element_count};
-pub use threads::default_threads;
+pub use threads::{default_threads, within_threads};
 pub use value::{Operand, Strings, Value};
 pub use view::{TensorView, TensorViewMut};

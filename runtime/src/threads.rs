@@ -1,7 +1,33 @@
-//! How many threads compute by default.
+//! How many threads compute.
 
+use std::cell::Cell;
 use std::num::NonZero;
 use std::thread::available_parallelism;
+
+thread_local! {
+    /// Threads that a library call from this thread may use; 0 where nobody has said.
+    static LIMIT: Cell<usize> = const { Cell::new(0) };
+}
+
+/// Does work whose library calls use at most so many threads.
+pub fn within_threads<R>(threads: usize, work: impl FnOnce() -> R) -> R {
+    struct Restore(usize);
+    impl Drop for Restore {
+        fn drop(&mut self) {
+            LIMIT.set(self.0);
+        }
+    }
+    let _restore = Restore(LIMIT.replace(threads.max(1)));
+    work()
+}
+
+/// Threads that a library call may use.
+pub(crate) fn library_threads() -> usize {
+    match LIMIT.get() {
+        0 => available_parallelism().map_or(1, |n| n.get()).min(8),
+        limit => limit,
+    }
+}
 
 /// One per core that this process may use: the affinity mask and the cgroup's quota count, a core's second hardware thread does not.
 pub fn default_threads() -> NonZero<usize> {
@@ -48,6 +74,14 @@ fn parse_list(text: &str) -> Option<Vec<usize>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn limits_end_with_the_work() {
+        let outside = library_threads();
+        let inside = within_threads(3, || (library_threads(), within_threads(0, library_threads), library_threads()));
+        assert_eq!(inside, (3, 1, 3));
+        assert_eq!(library_threads(), outside);
+    }
 
     #[test]
     fn lists() {

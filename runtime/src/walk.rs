@@ -178,7 +178,9 @@ impl<'a> Walk<'a> {
                 }
                 Ok(())
             }
-            Call::Library { call, inputs, outputs } if team.worker == 0 => self.run_library(call, inputs, outputs),
+            Call::Library { call, inputs, outputs } if team.worker == 0 => {
+                crate::within_threads(team.workers, || self.run_library(call, inputs, outputs))
+            }
             Call::Library { .. } => Ok(()),
         }
     }

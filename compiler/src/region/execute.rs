@@ -7,7 +7,9 @@ use crate::ir::eval::{self, EvalError, Prepared, Shared, bind_symbols, run_node}
 use crate::ir::infer::InferError;
 use crate::ir::{Bindings, Graph, Op, ValueId, flops};
 use crate::pass::{self, PassError};
-use brolga_runtime::{Instance, Pool, Program, RunError, RunOptions, Tensor, TensorView, TensorViewMut, Value};
+use brolga_runtime::{
+    Instance, Pool, Program, RunError, RunOptions, Tensor, TensorView, TensorViewMut, Value, within_threads,
+};
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
@@ -195,12 +197,12 @@ impl Executable {
 
     /// Outputs on these inputs, both in the graph's order.
     pub fn run(&self, inputs: &[Shared]) -> Result<Vec<Shared>, ExecuteError> {
-        self.run_within(inputs, Bindings::new(), None)
+        within_threads(self.settings.compile.threads, || self.run_within(inputs, Bindings::new(), None))
     }
 
     /// The same, and where its time went.
     pub fn run_profiled(&self, inputs: &[Shared], profile: &Profile) -> Result<Vec<Shared>, ExecuteError> {
-        self.run_within(inputs, Bindings::new(), Some(profile))
+        within_threads(self.settings.compile.threads, || self.run_within(inputs, Bindings::new(), Some(profile)))
     }
 
     /// Time spent so far on making programs, those of bodies too.

@@ -76,14 +76,14 @@ fn finish(function: &Function, operands: &Operands, result: Tensor) -> super::fu
     Ok(vec![fused::apply(function.texts("epilogue"), &inputs, result.shape())?.into()])
 }
 
-/// Splits `items` into a share per available core and runs `work` on each share: the index of its first item, and its items.
+/// Splits `items` into a share per thread that may be used and runs `work` on each share: the index of its first item, and its items.
 fn in_parallel<T: Send>(items: &mut [T], unit: usize, work: impl Fn(usize, &mut [T]) + Sync) {
     let unit = unit.max(1);
     // A share is worth a thread, and the question how many there may be as much as reading a file.
     if items.len() < 4096 {
         return work(0, items);
     }
-    let workers = std::thread::available_parallelism().map_or(1, |n| n.get()).min(8);
+    let workers = crate::threads::library_threads();
     let share = (items.len() / unit).div_ceil(workers).max(1) * unit;
     if items.len() <= share {
         return work(0, items);
