@@ -8,11 +8,12 @@ Graphs are small and valid: shapes are solved while a graph grows, operands of f
 weights are scaled so that values stay near one. onnxruntime's results, all its optimisations off, are written beside each graph
 in ONNX's test format, and `brolga test-suite` runs them: every CPU level of the machine, one thread and two, with and
 without the passes, and through the evaluator. Some graphs are compiled to executables as well, whose outputs must be those
-of `brolga run`, bit for bit. --single-nodes adds models of one node each, with every attribute their operators have, symbolic
+of `brolga run`, bit for bit; so are some single nodes whose executables carry the compiler. --single-nodes adds models of one node each, with every attribute their operators have, symbolic
 extents, and classifiers that end in maps; those whose results are known to differ from onnxruntime's, and why, are in
 `random_nodes.py`. Prints how many ran; ends with 1 when any differs.
 """
 import argparse
+import itertools
 import json
 import pathlib
 import random
@@ -347,8 +348,8 @@ def write_node(folder, nodes, number):
         (data / f"input_{i}.pb").write_bytes(random_nodes.tensor(array, feed).SerializeToString())
     for i, (result, value) in enumerate(zip(case.results, results)):
         (data / f"output_{i}.pb").write_bytes(random_nodes.proto(value, result).SerializeToString())
+    np.savez(data.parent / "inputs.npz", **feeds)
     if random_nodes.one_apart(case):
-        np.savez(data / "inputs.npz", **feeds)
         np.savez(data / "outputs.npz", **dict(zip(case.results, results)))
         return name, random_nodes.ONE_APART[case.op]
     return name, random_nodes.explanation(case)
@@ -357,7 +358,7 @@ def write_node(folder, nodes, number):
 def further_than_one(brolga, case, *options):
     """Whether a result is further than one, or in floats than a thousandth, from onnxruntime's."""
     data, got = case / "test_data_set_0", case / "got.npz"
-    command = [brolga, "run", case / "model.onnx", "--inputs", data / "inputs.npz", "--outputs", got, *options]
+    command = [brolga, "run", case / "model.onnx", "--inputs", case / "inputs.npz", "--outputs", got, *options]
     subprocess.run(command, check=True, capture_output=True)
     with np.load(data / "outputs.npz") as wanted, np.load(got) as given:
         bounds = {name: 1e-3 if wanted[name].dtype.kind == "f" else 1 for name in wanted}
@@ -391,8 +392,18 @@ def maps_as_arrays(brolga, folder, nodes):
     return bad
 
 
-def single_nodes(brolga, folder, count, seed):
-    """Differences of so many models of one node each."""
+def need_the_compiler(brolga, cases):
+    """Those of the cases whose sizes only a run can tell, and whose inputs are arrays of numbers."""
+    for case in cases:
+        with np.load(case / "inputs.npz", allow_pickle=True) as feeds:
+            numbers = all(feeds[name].dtype.kind in "fiub" for name in feeds)
+        check = [brolga, "check", case / "model.onnx", "--json"]
+        if numbers and json.loads(subprocess.run(check, capture_output=True, check=True).stdout)["needs_compiler"]:
+            yield case
+
+
+def single_nodes(brolga, folder, count, seed, programs):
+    """Differences of so many models of one node each, and of so many executables that carry the compiler."""
     nodes, written, number = Nodes(seed), {}, 0
     while len(written) < count:
         written.update(filter(None, [write_node(folder, nodes, number)]))
@@ -407,7 +418,10 @@ def single_nodes(brolga, folder, count, seed):
             bad += sum(further_than_one(brolga, folder / "nodes" / name, *way) for name in rounded)
     refused = number - count
     bad += maps_as_arrays(brolga, folder, nodes)
-    print(f"{count} single nodes, {len(ways)} ways each, {refused} more refused by onnxruntime: {bad} differences")
+    cases = list(itertools.islice(need_the_compiler(brolga, sorted((folder / "nodes").iterdir())), programs))
+    bad += executables(brolga, cases)
+    print(f"{count} single nodes, {len(ways)} ways each, {refused} more refused by onnxruntime, {len(cases)} executables that "
+          f"carry the compiler: {bad} differences")
     return bad
 
 
@@ -456,10 +470,10 @@ def suite(brolga, folder, *options, known={}):
     return len(bad), len(report["cases"])
 
 
-def executables(brolga, folder, count):
-    """Executables whose outputs are not those of `brolga run`, among the first graphs."""
+def executables(brolga, cases):
+    """Executables of these cases whose outputs are not those of `brolga run`."""
     bad = 0
-    for case in sorted((folder / "random").iterdir())[:count]:
+    for case in cases:
         program, outputs = case / "program", [case / "run.npz", case / "exe.npz"]
         subprocess.run([brolga, "compile", case / "model.onnx", "-o", program], check=True, capture_output=True)
         common = ["--inputs", case / "inputs.npz", "--outputs"]
@@ -495,10 +509,10 @@ def main():
             failed, ran = suite(args.brolga, folder, *way)
             assert ran == made, f"{ran} cases ran of {made}"
             bad += failed
-        bad += executables(args.brolga, folder, args.executables)
+        bad += executables(args.brolga, sorted((folder / "random").iterdir())[: args.executables])
         print(f"{made} graphs, {len(ways)} ways each, {args.executables} executables: {bad} differences")
         if args.single_nodes:
-            bad += single_nodes(args.brolga, folder / "single", args.single_nodes, args.seed)
+            bad += single_nodes(args.brolga, folder / "single", args.single_nodes, args.seed, args.executables)
     sys.exit(1 if bad else 0)
 
 

@@ -6,6 +6,7 @@ use brolga_compiler::pass::PassError;
 use brolga_compiler::region::ExecuteError;
 use brolga_frontend::ImportError;
 use brolga_proto::{Class, ProtoError};
+use brolga_runner::ExitCode;
 use brolga_runtime::RunError;
 
 /// Why something did not work.
@@ -35,7 +36,8 @@ pub enum Error {
     Execute(#[from] ExecuteError),
     /// Sizes depend on data where one program is asked for.
     #[error(
-        "the sizes of some results are known at run time only ({0}): the model runs, but cannot be one compiled program"
+        "only a run can tell the sizes of some results ({0}): such a model is not one compiled program; it runs, and `brolga compile` \
+         makes an executable of it that carries the compiler"
     )]
     Dynamic(String),
     /// A symbolic dimension has no value where one is needed.
@@ -49,7 +51,7 @@ pub enum Error {
     Machine(String),
 }
 
-/// What a user does about an error; also the exit code of the command.
+/// What a user does about an error, and what the command's exit code is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ErrorKind {
     /// Call it otherwise (2).
@@ -64,6 +66,19 @@ pub enum ErrorKind {
     Machine,
     /// A bug of ours (70).
     Bug,
+}
+
+impl From<ErrorKind> for ExitCode {
+    fn from(kind: ErrorKind) -> ExitCode {
+        match kind {
+            ErrorKind::Usage => ExitCode::Usage,
+            ErrorKind::InvalidModel => ExitCode::InvalidModel,
+            ErrorKind::Unsupported => ExitCode::Unsupported,
+            ErrorKind::Budget => ExitCode::Budget,
+            ErrorKind::Machine => ExitCode::Machine,
+            ErrorKind::Bug => ExitCode::Bug,
+        }
+    }
 }
 
 pub(crate) fn of_class(class: Class) -> ErrorKind {

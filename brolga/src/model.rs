@@ -106,7 +106,7 @@ impl Model {
         Model::prepare(&loaded, options, start)
     }
 
-    fn build(loaded: &Arc<Loaded>, options: Options, start: Instant) -> Result<Model, Error> {
+    pub(crate) fn build(loaded: &Arc<Loaded>, options: Options, start: Instant) -> Result<Model, Error> {
         let model = Model::prepare(loaded, options, start)?;
         if let Some(regions) = &model.regions {
             regions.compile_known()?;

@@ -1,6 +1,9 @@
 //! The command: exit codes, files that are wrong in every way, texts that repeat, outputs that can be read back.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod small;
+
+use small::{axes_as_input, small_model};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -145,7 +148,7 @@ fn what_runs_region_by_region_is_checked_dumped_and_compared() {
     let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
     brolga_runner::write_npz(Path::new(&inputs), &[("x".into(), x.clone().into())]).unwrap();
     let json = |model: &str| -> serde_json::Value { serde_json::from_str(&text(["check", model, "--json"])).unwrap() };
-    assert_eq!((&json(&sized)["run_only"], &json(&sized)["compiled"]), (&true.into(), &true.into()));
+    assert_eq!((&json(&sized)["needs_compiler"], &json(&sized)["compiled"]), (&true.into(), &true.into()));
     let tile = text(["dump", &sized, "--emit", "tile"]);
     assert!(tile.contains("region 1 of 2") && tile.contains("kernel elementwise-exp-24"), "{tile}");
     for stage in ["laid-out", "scheduled"] {
@@ -301,46 +304,6 @@ fn an_unknown_operator_ends_with_4_and_is_named() {
     assert_eq!(facts["op_counts"]["Rulu"], 1);
 }
 
-/// A model of these inputs (name, element type, shape), nodes (operator, inputs, output) and constants, whose output is `y`.
-fn small_model(
-    inputs: &[(&str, i32, &[i64])],
-    nodes: &[(&str, &[&str], &str)],
-    constants: &[(&str, &[i64])],
-) -> Vec<u8> {
-    use brolga_proto::*;
-    use prost::Message;
-    use tensor_shape_proto::{Dimension, dimension::Value};
-    let dim = |extent: &i64| Dimension { value: Some(Value::DimValue(*extent)), ..Default::default() };
-    let input = |(name, elem_type, shape): &(&str, i32, &[i64])| {
-        let shape = TensorShapeProto { dim: shape.iter().map(dim).collect() };
-        let tensor = type_proto::Tensor { elem_type: *elem_type, shape: Some(shape) };
-        let ty = TypeProto { value: Some(type_proto::Value::TensorType(tensor)), ..Default::default() };
-        ValueInfoProto { name: (*name).into(), r#type: Some(ty) }
-    };
-    let node = |(op, inputs, output): &(&str, &[&str], &str)| NodeProto {
-        op_type: (*op).into(),
-        name: format!("{op} of {output}"),
-        input: inputs.iter().map(|name| (*name).into()).collect(),
-        output: vec![(*output).into()],
-        ..Default::default()
-    };
-    let constant = |(name, values): &(&str, &[i64])| {
-        let raw_data: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
-        let dims = vec![values.len() as i64];
-        TensorProto { name: (*name).into(), data_type: 7, dims, raw_data: raw_data.into(), ..Default::default() }
-    };
-    let graph = GraphProto {
-        name: "small".into(),
-        node: nodes.iter().map(node).collect(),
-        input: inputs.iter().map(input).collect(),
-        output: vec![ValueInfoProto { name: "y".into(), r#type: None }],
-        initializer: constants.iter().map(constant).collect(),
-        ..Default::default()
-    };
-    let opset_import = vec![OperatorSetIdProto { domain: String::new(), version: 17 }];
-    ModelProto { ir_version: 8, opset_import, graph: Some(graph), ..Default::default() }.encode_to_vec()
-}
-
 /// A model that adds e to the power of a constant tensor of this many rows and columns to its input.
 fn exploding(extent: i64) -> Vec<u8> {
     let nodes: [(&str, &[&str], &str); 4] = [
@@ -363,11 +326,6 @@ fn sized_by_data() -> Vec<u8> {
         ("Sqrt", &["found"], "y"),
     ];
     small_model(&[("x", 1, &[4, 6])], &nodes, &[])
-}
-
-/// A model that sums over the axes which are its second input.
-fn axes_as_input() -> Vec<u8> {
-    small_model(&[("x", 1, &[4, 6]), ("axes", 7, &[1])], &[("ReduceSum", &["x", "axes"], "y")], &[])
 }
 
 #[test]

@@ -2,7 +2,8 @@
 //!
 //! A location is a relative path. It is checked twice: as text (no root, no `..`), and after following links, when it must be
 //! inside the model's directory or inside the directory of the file that the model's path really names. The second
-//! directory is what makes a download cache work, where the model and its data are links into one folder of blobs.
+//! directory is what makes a download cache work, where the model and its data are links into one folder of blobs. A model from
+//! memory may come with its files instead.
 
 use crate::error::ProtoError;
 use crate::map::file_bytes;
@@ -13,11 +14,13 @@ use std::collections::HashMap;
 use std::path::{Component, Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
-/// The directories that may hold data, and the files opened so far.
-#[derive(Debug, Default)]
-pub(crate) struct External {
-    roots: Vec<PathBuf>,
-    files: Mutex<HashMap<PathBuf, Bytes>>,
+/// Where the data is.
+#[derive(Debug)]
+pub(crate) enum External {
+    /// In files, by location; there may be none.
+    Given(HashMap<String, Bytes>),
+    /// Below these directories; the files opened so far are kept.
+    Beside { roots: Vec<PathBuf>, files: Mutex<HashMap<PathBuf, Bytes>> },
 }
 
 /// The entries of `external_data`.
@@ -28,9 +31,14 @@ struct Place<'a> {
 }
 
 impl External {
-    /// No directory: external tensors are an error.
+    /// No file: external tensors are an error.
     pub(crate) fn none() -> External {
-        External::default()
+        External::Given(HashMap::new())
+    }
+
+    /// Data in these files and no others.
+    pub(crate) fn given(files: HashMap<String, Bytes>) -> External {
+        External::Given(files)
     }
 
     /// Data beside the model at `path`.
@@ -43,14 +51,13 @@ impl External {
         let file = real(path)?;
         let blobs = file.parent().filter(|parent| *parent != named).map(Path::to_path_buf);
         let roots = std::iter::once(named).chain(blobs).collect();
-        Ok(External { roots, files: Mutex::default() })
+        Ok(External::Beside { roots, files: Mutex::default() })
     }
 
     /// The elements of an external tensor.
     pub(crate) fn tensor(&self, tensor: &TensorProto) -> Result<TensorData, ProtoError> {
         let (dtype, dims, want) = describe(tensor)?;
         let place = place(tensor)?;
-        check_text(tensor, place.location)?;
         let file = self.open(tensor, place.location)?;
         if let Some(length) = place.length.filter(|n| *n != want as u64) {
             let message = format!("has {length} bytes of external data where its shape {dims:?} needs {want}");
@@ -68,33 +75,56 @@ impl External {
         Ok(TensorData { dtype, dims, bytes: clean_bools(dtype, file.slice(range)) })
     }
 
-    fn open(&self, tensor: &TensorProto, location: &str) -> Result<Bytes, ProtoError> {
-        let Some(first) = self.roots.first() else {
-            return Err(invalid(tensor, "is in another file, but the model was not read from a path"));
-        };
-        let candidates: Vec<PathBuf> = self.roots.iter().map(|root| root.join(location)).collect();
-        let found = candidates.iter().find_map(|path| path.canonicalize().ok());
-        let Some(real) = found else {
-            let path = first.join(location);
-            let source = path.canonicalize().err().unwrap_or_else(|| std::io::ErrorKind::NotFound.into());
-            return Err(ProtoError::Io { path, source });
-        };
-        if !self.roots.iter().any(|root| real.starts_with(root)) {
-            return Err(invalid(tensor, format!("names {location:?}, a link to outside the model's directory")));
-        }
-        let mut files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(bytes) = files.get(&real) {
-            return Ok(bytes.clone());
-        }
-        let bytes = match file_bytes(&real) {
-            Err(ProtoError::NotAFile { .. }) => {
-                return Err(invalid(tensor, format!("names {location:?}, which is not a regular file")));
-            }
-            other => other?,
-        };
-        files.insert(real, bytes.clone());
-        Ok(bytes)
+    /// The location that an external tensor names, and the file that is there.
+    pub(crate) fn file<'a>(&self, tensor: &'a TensorProto) -> Result<(&'a str, Bytes), ProtoError> {
+        let location = place(tensor)?.location;
+        Ok((location, self.open(tensor, location)?))
     }
+
+    fn open(&self, tensor: &TensorProto, location: &str) -> Result<Bytes, ProtoError> {
+        check_text(tensor, location)?;
+        match self {
+            External::Beside { roots, files } => open_below(roots, files, tensor, location),
+            External::Given(files) => match files.get(location) {
+                Some(bytes) => Ok(bytes.clone()),
+                None if files.is_empty() => {
+                    Err(invalid(tensor, "is in another file, but the model was not read from a path"))
+                }
+                None => Err(invalid(tensor, format!("is in {location:?}, a file that the model did not come with"))),
+            },
+        }
+    }
+}
+
+/// The file at a location below one of these directories: opened once.
+fn open_below(
+    roots: &[PathBuf],
+    files: &Mutex<HashMap<PathBuf, Bytes>>,
+    tensor: &TensorProto,
+    location: &str,
+) -> Result<Bytes, ProtoError> {
+    let candidates: Vec<PathBuf> = roots.iter().map(|root| root.join(location)).collect();
+    let found = candidates.iter().find_map(|path| path.canonicalize().ok());
+    let Some(real) = found else {
+        let path = roots.first().map_or_else(|| location.into(), |root| root.join(location));
+        let source = path.canonicalize().err().unwrap_or_else(|| std::io::ErrorKind::NotFound.into());
+        return Err(ProtoError::Io { path, source });
+    };
+    if !roots.iter().any(|root| real.starts_with(root)) {
+        return Err(invalid(tensor, format!("names {location:?}, a link to outside the model's directory")));
+    }
+    let mut files = files.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(bytes) = files.get(&real) {
+        return Ok(bytes.clone());
+    }
+    let bytes = match file_bytes(&real) {
+        Err(ProtoError::NotAFile { .. }) => {
+            return Err(invalid(tensor, format!("names {location:?}, which is not a regular file")));
+        }
+        other => other?,
+    };
+    files.insert(real, bytes.clone());
+    Ok(bytes)
 }
 
 fn place(tensor: &TensorProto) -> Result<Place<'_>, ProtoError> {

@@ -11,9 +11,14 @@ mod map;
 mod messages;
 mod scan;
 mod tensor;
+mod walk;
 
+pub use bytes::Bytes;
 pub use error::{Class, ProtoError};
-pub use load::{Limits, Loaded, decode, decode_map, decode_optional, decode_sequence, decode_tensor, load};
+pub use load::{
+    Limits, Loaded, decode, decode_map, decode_optional, decode_sequence, decode_tensor, decode_with_files, load,
+};
+pub use map::file_bytes;
 pub use messages::*;
 pub use scan::scan;
 pub use tensor::{TensorData, packed, storage_bytes};

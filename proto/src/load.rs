@@ -6,8 +6,10 @@ use crate::map::file_bytes;
 use crate::messages::{MapProto, ModelProto, OptionalProto, SequenceProto, TensorProto};
 use crate::scan::scan;
 use crate::tensor::{TensorData, inline_tensor};
+use crate::walk::each_tensor;
 use bytes::Bytes;
 use prost::Message;
+use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
 /// Bounds on what reading a model may take.
@@ -56,6 +58,11 @@ pub fn decode(bytes: Bytes, limits: &Limits) -> Result<Loaded, ProtoError> {
     Ok(Loaded { model: ModelProto::decode(bytes)?, file_bytes, external: External::none() })
 }
 
+/// Decodes a model from memory, and gives it the files to which its tensors refer, by the locations that they name.
+pub fn decode_with_files(bytes: Bytes, files: HashMap<String, Bytes>, limits: &Limits) -> Result<Loaded, ProtoError> {
+    Ok(Loaded { external: External::given(files), ..decode(bytes, limits)? })
+}
+
 /// Decodes a file that is a single tensor, as test data comes in.
 pub fn decode_tensor(bytes: Bytes) -> Result<TensorProto, ProtoError> {
     Ok(TensorProto::decode(bytes)?)
@@ -84,6 +91,23 @@ impl Loaded {
 
     /// The elements of a tensor: slices of the model file or of the file beside it where possible.
     pub fn tensor(&self, tensor: &TensorProto) -> Result<TensorData, ProtoError> {
-        if tensor.data_location == 1 { self.external.tensor(tensor) } else { inline_tensor(tensor) }
+        if is_external(tensor) { self.external.tensor(tensor) } else { inline_tensor(tensor) }
     }
+
+    /// Every file to which a tensor of the model refers, by the location that it names.
+    pub fn external_files(&self) -> Result<BTreeMap<String, Bytes>, ProtoError> {
+        let mut files = BTreeMap::new();
+        each_tensor(&self.model, &mut |tensor| {
+            if is_external(tensor) {
+                let (location, file) = self.external.file(tensor)?;
+                files.insert(location.to_owned(), file);
+            }
+            Ok(())
+        })?;
+        Ok(files)
+    }
+}
+
+fn is_external(tensor: &TensorProto) -> bool {
+    tensor.data_location == 1
 }

@@ -10,8 +10,9 @@ use std::path::Path;
 /// Files below this size are read: a page table entry per file costs more, and the number of maps is limited.
 const MAP_FROM: u64 = 64 * 1024;
 
-/// The content of a regular file. Anything else (directory, pipe, device) is an error, and is not opened.
-pub(crate) fn file_bytes(path: &Path) -> Result<Bytes, ProtoError> {
+/// The content of a regular file. Anything else (directory, pipe, device) is an error, and is not opened. A large file stays
+/// mapped as long as any part of its bytes is in use.
+pub fn file_bytes(path: &Path) -> Result<Bytes, ProtoError> {
     let io = |source| ProtoError::Io { path: path.to_path_buf(), source };
     let not_a_file = || ProtoError::NotAFile { path: path.to_path_buf() };
     if !std::fs::metadata(path).map_err(io)?.is_file() {

@@ -233,3 +233,43 @@ fn types_below_a_byte_are_packed_in_files_only() {
         assert_eq!(packed(dtype, &elements), stored, "{dtype:?}");
     }
 }
+
+#[test]
+fn every_file_of_a_model_is_listed_and_taken_in_its_place() {
+    let named = |location: &str, name: &str| TensorProto { name: name.into(), ..external(&[("location", location)]) };
+    let constant = |location: &str| {
+        let value = AttributeProto { t: Some(Box::new(named(location, "t"))), ..Default::default() };
+        NodeProto { attribute: vec![value], ..Default::default() }
+    };
+    let sparse = SparseTensorProto { values: Some(named("sparse", "s")), ..Default::default() };
+    let body = GraphProto { node: vec![constant("body")], sparse_initializer: vec![sparse], ..Default::default() };
+    let branch = AttributeProto { g: Some(Box::new(body)), ..Default::default() };
+    let graph = GraphProto {
+        initializer: vec![named("weights", "w"), named("weights", "v"), tensor(DataType::Float, &[0])],
+        node: vec![NodeProto { attribute: vec![branch], ..Default::default() }],
+        ..Default::default()
+    };
+    let functions = vec![FunctionProto { node: vec![constant("sub/function")], ..Default::default() }];
+    let model = ModelProto { graph: Some(graph), functions, ..Default::default() }.encode_to_vec();
+
+    let dir = tempfile::tempdir().unwrap();
+    fs::create_dir(dir.path().join("sub")).unwrap();
+    fs::write(dir.path().join("m.onnx"), &model).unwrap();
+    let locations = ["body", "sparse", "sub/function", "weights"];
+    for location in &locations[1..] {
+        fs::write(dir.path().join(location), [location.as_bytes(), &[0; 8]].concat()).unwrap();
+    }
+    let loaded = load(&dir.path().join("m.onnx"), &Limits::default()).unwrap();
+    assert_eq!(loaded.external_files().unwrap_err().class(), Class::Machine, "one of them is not there");
+    fs::write(dir.path().join("body"), [1; 8]).unwrap();
+    let files = loaded.external_files().unwrap();
+    assert_eq!(files.keys().collect::<Vec<_>>(), locations);
+
+    let from_memory = decode_with_files(model.into(), files.into_iter().collect(), &Limits::default()).unwrap();
+    let read = |location: &str| from_memory.tensor(&external(&[("location", location)]));
+    assert_eq!(read("body").unwrap().bytes[..], [1; 8]);
+    assert_eq!(read("weights").unwrap().bytes[..], *b"weights\0");
+    for location in ["./weights", "other", "../weights"] {
+        assert_eq!(read(location).unwrap_err().class(), Class::Model, "{location}");
+    }
+}

@@ -82,13 +82,16 @@ impl Artefact {
     }
 }
 
-/// Runs the compiled model. Inputs come from files, from pictures, or are random.
-#[derive(Parser)]
-#[command(after_help = "Examples:
+/// What the help of an executable ends with.
+pub const EXAMPLES: &str = "Examples:
   MODEL --image photo.jpg --mean 0.485,0.456,0.406 --std 0.229,0.224,0.225 --labels names.txt
   MODEL --inputs in.npz --outputs out.npz
   MODEL --input data=x.npy --threads 1
-  MODEL --inputs in.npz --outputs out.npz --repeat 100")]
+  MODEL --inputs in.npz --outputs out.npz --repeat 100";
+
+/// Runs the compiled model. Inputs come from files, from pictures, or are random.
+#[derive(Parser)]
+#[command(after_help = EXAMPLES)]
 struct Options {
     #[command(flatten)]
     run: RunArgs,

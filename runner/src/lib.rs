@@ -13,7 +13,7 @@ mod steady;
 mod summary;
 
 pub use arrays::{arrays_of, described, tensors};
-pub use artefact::{ARTEFACT_MAGIC, Artefact, artefact_main};
+pub use artefact::{ARTEFACT_MAGIC, Artefact, EXAMPLES, artefact_main};
 pub use exit::{ExitCode, Failure};
 pub use npy::{ArrayError, read_npy, write_npy};
 pub use npz::{read_npz, read_npz_values, write_npz};

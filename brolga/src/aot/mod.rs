@@ -1,7 +1,9 @@
 //! Ahead of time: compiled programs as files that need no compiler.
 //!
-//! An executable is one object file (code, tables, weights) linked with the runner's static library, which this crate carries.
+//! An executable is one object file (code, tables, weights) linked with the runner's static library, which this crate carries. For
+//! a model whose sizes only a run can tell it is a [`Bundle`]: the command itself, with the model behind it.
 
+mod bundle;
 mod freestanding;
 mod link;
 mod model;
@@ -9,12 +11,14 @@ mod object;
 #[cfg(debug_assertions)]
 mod runner_library;
 
+pub use bundle::{Bundle, own_path};
 pub use freestanding::{Container, c_name, header, write_freestanding};
 pub use link::link_executable;
 pub use model::{CompiledModel, level_for, parse_triple};
 pub use object::{ProgramParts, executable_object};
 pub use target_lexicon::Triple;
 
+use crate::error::of_class;
 use brolga_compiler::codegen::{CodegenError, Level};
 use brolga_runner::ExitCode;
 use std::path::{Path, PathBuf};
@@ -74,8 +78,30 @@ pub enum AotError {
         /// The steps.
         Vec<String>,
     ),
+    /// The model's file, or one it refers to, cannot be read.
+    #[error(transparent)]
+    Read(#[from] brolga_proto::ProtoError),
+    /// A program that cannot be copied to carry a model.
+    #[error("{path} cannot carry a model: {why}")]
+    NoEngine {
+        /// The program.
+        path: PathBuf,
+        /// Why not.
+        why: &'static str,
+    },
+    /// A program that carries a model of which something is missing.
+    #[error("{path} is damaged: {detail}; compile the model again")]
+    Damaged {
+        /// The program.
+        path: PathBuf,
+        /// What is wrong.
+        detail: String,
+    },
     /// An executable for another platform than this one.
-    #[error("executables are made for {host} here, not for {target}; an object file can be made for any")]
+    #[error(
+        "executables are made for {host} here, not for {target}: they hold the runner that was built for it, or the command itself \
+         when only a run can tell sizes; an object file needs neither and can be made for any"
+    )]
     Target {
         /// This platform.
         host: String,
@@ -91,6 +117,7 @@ impl AotError {
             AotError::Codegen(_) | AotError::Store(_) => ExitCode::Bug,
             AotError::Target { .. } | AotError::UnknownTarget { .. } | AotError::Nothing => ExitCode::Usage,
             AotError::LibraryCalls(_) => ExitCode::Unsupported,
+            AotError::Read(error) => of_class(error.class()).into(),
             _ => ExitCode::Machine,
         }
     }

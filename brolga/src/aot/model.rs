@@ -26,7 +26,8 @@ pub struct CompiledModel {
 }
 
 impl CompiledModel {
-    /// Compiles a model for its level; every symbolic dimension has its value from the model's options.
+    /// Compiles a model for its level; every symbolic dimension has its value from the model's options. A model whose sizes only a
+    /// run can tell is refused: [`Bundle::write`](super::Bundle::write) makes an executable of it.
     pub fn new(model: &Model) -> Result<CompiledModel, Error> {
         let compiled = model.compile(&Bindings::new())?;
         let weights = compiled.weights.pack_in_memory(&compiled.graph, default_threads().get())?;

@@ -15,8 +15,9 @@ use std::io::Write;
   brolga check model.onnx
   brolga check model.onnx --json
 
-Ends with 0 when the model is supported and with 4 when it is not. A model whose sizes only a run can tell is supported by `run`
-alone, which is said, as is which nodes depend on what the inputs hold. Sizes that are not known are not tried.")]
+Ends with 0 when the model is supported and with 4 when it is not. A model whose sizes only a run can tell runs, and its executable
+carries the compiler, but it cannot be an object file: that is said, as is which nodes depend on what the inputs hold. Sizes that
+are not known are not tried.")]
 pub struct Args {
     #[command(flatten)]
     model: ModelArgs,
@@ -34,8 +35,8 @@ struct Verdict {
     decided_by_inputs: Vec<UnsupportedNode>,
     /// Nodes that were imported but for which neither a kernel nor a library function exists.
     uncompiled: Vec<String>,
-    /// Whether the model can only be run: of such a model, what has known sizes is compiled.
-    run_only: bool,
+    /// Whether the model needs the compiler while it runs: of such a model, what has known sizes is compiled here.
+    needs_compiler: bool,
     /// Whether code was made.
     compiled: bool,
 }
@@ -55,7 +56,7 @@ pub fn execute(args: &Args, out: &mut dyn Write) -> Done {
         let value = json!({
             "supported": supported, "nodes": nodes, "unsupported": list(&verdict.unsupported),
             "decided_by_inputs": list(&verdict.decided_by_inputs), "uncompiled": verdict.uncompiled,
-            "run_only": verdict.run_only, "compiled": verdict.compiled,
+            "needs_compiler": verdict.needs_compiler, "compiled": verdict.compiled,
         });
         writeln!(out, "{value:#}")?;
     } else if supported {
@@ -79,10 +80,10 @@ impl Verdict {
     fn limits(&self) -> &'static str {
         match self {
             Verdict { decided_by_inputs, .. } if !decided_by_inputs.is_empty() => {
-                "; what its inputs hold decides some, so that a run alone can tell, and it cannot be compiled to a file"
+                "; what its inputs hold decides some, so that only a run can tell, and an executable carries the compiler"
             }
-            Verdict { run_only: true, .. } => {
-                "; its sizes are known at run time only, so that it cannot be compiled to a file"
+            Verdict { needs_compiler: true, .. } => {
+                "; only a run can tell its sizes, so that an executable carries the compiler"
             }
             Verdict { compiled: false, .. } => "; not compiled: give sizes with --dim to try that too",
             _ => "",
@@ -102,13 +103,13 @@ fn judge(args: &Args, unsupported: Vec<UnsupportedNode>) -> Result<Verdict, Stop
     if !unsupported.is_empty() {
         let late = common::open(&args.model, options).is_ok_and(|model| model.needs_inputs());
         return Ok(match late {
-            true => Verdict { decided_by_inputs: unsupported, run_only: true, ..Verdict::default() },
+            true => Verdict { decided_by_inputs: unsupported, needs_compiler: true, ..Verdict::default() },
             false => Verdict { unsupported, ..Verdict::default() },
         });
     }
     let model = common::open(&args.model, options.clone())?;
-    let run_only = !model.is_static();
-    let compiled = match run_only {
+    let needs_compiler = !model.is_static();
+    let compiled = match needs_compiler {
         true => Model::load_with(&args.model.model, options).map(drop),
         false => match default_bindings(&model) {
             Ok(values) => model.compile(&values).map(drop),
@@ -121,9 +122,9 @@ fn judge(args: &Args, unsupported: Vec<UnsupportedNode>) -> Result<Verdict, Stop
             | Error::Execute(ExecuteError::Compile(CompileError::Unsupported(nodes))),
         ) => {
             let uncompiled = nodes.iter().map(|node| node.trim().to_owned()).collect();
-            Ok(Verdict { uncompiled, run_only, ..Verdict::default() })
+            Ok(Verdict { uncompiled, needs_compiler, ..Verdict::default() })
         }
         Err(error) => Err(error.into()),
-        Ok(()) => Ok(Verdict { run_only, compiled: true, ..Verdict::default() }),
+        Ok(()) => Ok(Verdict { needs_compiler, compiled: true, ..Verdict::default() }),
     }
 }

@@ -1,6 +1,6 @@
 //! What the verbs share: the model's arguments, values of its symbols, failures, progress.
 
-use brolga::{Error, ErrorKind, Level, Model, Options};
+use brolga::{Error, Level, Model, Options};
 use brolga_compiler::ir::{Bindings, Dim};
 use brolga_runner::{ExitCode, Failure, PortInfo};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -39,15 +39,7 @@ pub type Done = Result<ExitCode, Stop>;
 
 /// A library error as a failure of the command.
 pub fn failure(error: &Error) -> Failure {
-    let code = match error.kind() {
-        ErrorKind::Usage => ExitCode::Usage,
-        ErrorKind::InvalidModel => ExitCode::InvalidModel,
-        ErrorKind::Unsupported => ExitCode::Unsupported,
-        ErrorKind::Budget => ExitCode::Budget,
-        ErrorKind::Machine => ExitCode::Machine,
-        _ => ExitCode::Bug,
-    };
-    Failure::new(code, error.to_string())
+    Failure::new(error.kind().into(), error.to_string())
 }
 
 /// Which model, and for what it is compiled.
@@ -55,12 +47,19 @@ pub fn failure(error: &Error) -> Failure {
 pub struct ModelArgs {
     /// The ONNX file
     pub model: PathBuf,
-    /// Value of a symbolic dimension; may be given several times
-    #[arg(long = "dim", value_name = "NAME=N", value_parser = parse_dim)]
-    pub dims: Vec<(String, i64)>,
+    #[command(flatten)]
+    pub sizes: SizeArgs,
     /// CPU level of the code: x86-64, x86-64-v3, x86-64-v4, x86-64-v4-vnni or aarch64; this machine's best if not given
     #[arg(long, value_name = "LEVEL")]
     pub cpu: Option<Level>,
+}
+
+/// How large the symbolic dimensions are.
+#[derive(Clone, Debug, clap::Args)]
+pub struct SizeArgs {
+    /// Value of a symbolic dimension; may be given several times
+    #[arg(long = "dim", value_name = "NAME=N", value_parser = parse_dim)]
+    pub dims: Vec<(String, i64)>,
 }
 
 /// `NAME=N`.
@@ -72,8 +71,8 @@ fn parse_dim(text: &str) -> Result<(String, i64), String> {
     }
 }
 
-impl ModelArgs {
-    /// The options that these arguments stand for.
+impl SizeArgs {
+    /// The options that these arguments, and a number of threads of which 0 is none, stand for.
     pub fn options(&self, threads: usize) -> Result<Options, Failure> {
         let mut dims = Bindings::new();
         for (name, extent) in &self.dims {
@@ -81,7 +80,14 @@ impl ModelArgs {
                 return Err(Failure::usage(format!("--dim {name} is given twice")));
             }
         }
-        Ok(Options { level: self.cpu, threads: (threads > 0).then_some(threads), dims, ..Options::default() })
+        Ok(Options { threads: (threads > 0).then_some(threads), dims, ..Options::default() })
+    }
+}
+
+impl ModelArgs {
+    /// The options that these arguments stand for.
+    pub fn options(&self, threads: usize) -> Result<Options, Failure> {
+        Ok(Options { level: self.cpu, ..self.sizes.options(threads)? })
     }
 
     /// The model's file name, for messages.
@@ -157,15 +163,20 @@ impl Drop for Progress {
     }
 }
 
+/// Refuses a CPU level of which this machine is not.
+pub fn available(level: Option<Level>) -> Result<(), Failure> {
+    match level.filter(|level| !level.available()) {
+        Some(level) => {
+            let text = format!("level {level} needs {}, which this machine is not", level.requirement());
+            Err(Failure::machine(text))
+        }
+        None => Ok(()),
+    }
+}
+
 /// Loads a model to run it, and compiles it when all of its sizes are known.
 pub fn load(args: &ModelArgs, options: Options) -> Result<Model, Stop> {
-    if let Some(level) = options.level.filter(|level| !level.available()) {
-        return Err(Failure::machine(format!(
-            "level {level} needs {}, which this machine is not",
-            level.requirement()
-        ))
-        .into());
-    }
+    available(options.level)?;
     let _progress = Progress::start(format!("compiling {}", args.name()));
     Ok(Model::load_with(&args.model, options)?)
 }

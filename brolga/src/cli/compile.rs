@@ -1,7 +1,7 @@
 //! `brolga compile`: a model to a file of native code.
 
 use super::common::{self, Done, ModelArgs, Progress, Stop};
-use brolga::aot::{AotError, CompiledModel, Container, Triple, level_for, parse_triple};
+use brolga::aot::{AotError, Bundle, CompiledModel, Container, Triple, level_for, own_path, parse_triple};
 use brolga::{Level, Model, Options};
 use brolga_compiler::ir::Bindings;
 use brolga_runner::{ExitCode, Failure};
@@ -18,7 +18,11 @@ use std::path::PathBuf;
 
 The executable takes the input and output options of `brolga run` and needs nothing installed. A C header is written beside
 an object file or a static library. Every symbolic dimension needs a value; several values for one make an executable that
-holds a program for each.")]
+holds a program for each.
+
+Where only a run can tell sizes (detectors, loops, sequences; `brolga check` says so), the executable carries the model and
+this command, and makes its code when it runs. Its symbolic dimensions need no value; without --cpu the code is for the machine
+that it runs on. Such a model cannot be an object file.")]
 pub struct Args {
     #[command(flatten)]
     model: ModelArgs,
@@ -57,18 +61,39 @@ pub fn execute(args: &Args, out: &mut dyn Write) -> Done {
         return Err(AotError::Target { host, target: triple.to_string() }.into());
     }
     let progress = Progress::start(format!("compiling {}", args.model.name()));
-    let bindings = specialisations(&args.model.dims);
-    let programs = bindings.into_iter().map(|dims| compile(args, level, dims)).collect::<Result<Vec<_>, Stop>>()?;
+    let bindings = specialisations(&args.model.sizes.dims);
+    let programs =
+        bindings.into_iter().map(|dims| compile(args, level, dims)).collect::<Result<Option<Vec<_>>, Stop>>()?;
     progress.say(format!("writing {}", common::file_name(&args.output)));
-    match args.emit {
-        Kind::Exe => CompiledModel::write_executable(&programs, &args.output)?,
-        Kind::Obj => only(&programs)?.write(Container::Object, triple, &args.output)?,
-        Kind::Staticlib => only(&programs)?.write(Container::StaticLibrary, triple, &args.output)?,
+    match (&programs, args.emit) {
+        (None, _) => bundle(args)?,
+        (Some(programs), Kind::Exe) => CompiledModel::write_executable(programs, &args.output)?,
+        (Some(programs), Kind::Obj) => only(programs)?.write(Container::Object, triple, &args.output)?,
+        (Some(programs), Kind::Staticlib) => only(programs)?.write(Container::StaticLibrary, triple, &args.output)?,
     }
     drop(progress);
     let bytes = std::fs::metadata(&args.output).map_or(0, |about| about.len());
-    writeln!(out, "{}: {:.1} MB for {level}", args.output.display(), bytes as f64 / 1e6)?;
+    let made_for = match (programs, args.model.cpu) {
+        (None, None) => "the machine that it runs on, with the compiler".to_owned(),
+        (None, Some(level)) => format!("{level}, with the compiler"),
+        (Some(_), _) => level.to_string(),
+    };
+    writeln!(out, "{}: {:.1} MB for {made_for}", args.output.display(), bytes as f64 / 1e6)?;
     Ok(ExitCode::Ok)
+}
+
+/// Writes an executable that carries the compiler.
+fn bundle(args: &Args) -> Result<(), Stop> {
+    if specialisations(&args.model.sizes.dims).len() > 1 {
+        let text = "only a run can tell the sizes of this model: give each dimension one value, or none for any";
+        return Err(Failure::usage(text).into());
+    }
+    let options = args.model.options(0)?;
+    if options.level.is_none_or(Level::available) {
+        // What cannot be compiled is better known now than when the executable runs.
+        Model::load_with(&args.model.model, options.clone())?;
+    }
+    Ok(Bundle::write(&own_path()?, &args.model.model, &options, &args.output)?)
 }
 
 /// The CPU level: asked for, or the best that is known to be there.
@@ -118,9 +143,13 @@ fn specialisations(dims: &[(String, i64)]) -> Vec<Bindings> {
     all
 }
 
-fn compile(args: &Args, level: Level, dims: Bindings) -> Result<CompiledModel, Stop> {
+/// A program for these dimensions; none where only a run can tell the sizes, and an executable can make it then.
+fn compile(args: &Args, level: Level, dims: Bindings) -> Result<Option<CompiledModel>, Stop> {
     let model = Model::open(&args.model.model, Options { level: Some(level), dims, ..Options::default() })?;
-    Ok(CompiledModel::new(&model)?)
+    if args.emit == Kind::Exe && !model.is_static() {
+        return Ok(None);
+    }
+    Ok(Some(CompiledModel::new(&model)?))
 }
 
 #[cfg(test)]

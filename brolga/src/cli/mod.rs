@@ -1,6 +1,7 @@
 //! The command line: the list of verbs, and what they share.
 
 mod bench;
+pub mod carried;
 mod check;
 mod common;
 mod compare;

@@ -27,7 +27,7 @@ pub struct Args {
 }
 
 /// A model as something to run.
-struct Loaded(Model);
+pub struct Loaded(pub Model);
 
 impl Runnable for Loaded {
     fn inputs(&self) -> Vec<PortInfo> {
