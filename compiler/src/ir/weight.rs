@@ -80,6 +80,13 @@ impl Weight {
     pub fn len(&self) -> usize {
         brolga_runtime::element_count(&self.source_shape).unwrap_or(0)
     }
+    /// Bytes that its source holds; none for one element everywhere.
+    pub fn held_bytes(&self) -> usize {
+        match &self.source {
+            Source::Bytes(bytes) => bytes.len(),
+            Source::Splat(_) => 0,
+        }
+    }
     /// Whether it has no element.
     pub fn is_empty(&self) -> bool {
         self.len() == 0

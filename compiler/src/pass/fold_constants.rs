@@ -10,10 +10,12 @@ use super::{Pass, PassContext, PassError, contraction, facts};
 use crate::ir::eval::eval_op;
 use crate::ir::{BinaryOp, Graph, Node, NodeId, Op, Patch, Source, Type, ValueId, Weight};
 use brolga_runtime::{DType, Tensor};
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 /// A folded tensor may always have this many bytes, whatever its operands.
 const SMALL: usize = 64 << 10;
+/// Operands that nothing reads any more may have this many bytes before they are let go.
+const HELD: usize = 16 << 20;
 /// Products that the evaluator may compute for one node.
 const MAX_PRODUCTS: usize = 1 << 24;
 
@@ -27,17 +29,24 @@ impl Pass for FoldConstants {
     fn run(&self, graph: &mut Graph, cx: &mut PassContext<'_>) -> Result<(), PassError> {
         // Results that depend on constants only but stay to be computed at run time.
         let mut left = HashSet::new();
+        // Bytes of operands that are still held though nothing reads them any more.
+        let mut dead = 0;
         for id in graph.topological() {
             let Some(node) = graph.try_node(id) else { continue };
             if !node.inputs.iter().all(|v| graph.weight(*v).is_some() || left.contains(v)) {
                 continue;
             }
             check_size(graph, node, cx)?;
-            let outputs = node.outputs.clone();
+            let (outputs, freed) = (node.outputs.clone(), freed_bytes(graph, node));
             match fold(graph, id, cx) {
                 Some(patch) => {
                     if !cx.apply(graph, patch)? {
                         return Ok(());
+                    }
+                    dead += freed;
+                    if dead > HELD {
+                        graph.drop_unread_weights();
+                        dead = 0;
                     }
                 }
                 None => left.extend(outputs),
@@ -50,6 +59,18 @@ impl Pass for FoldConstants {
 /// Bytes of a list of values.
 fn bytes_of(graph: &Graph, values: &[ValueId]) -> usize {
     values.iter().fold(0, |sum, v| sum.saturating_add(graph.ty(*v).stored_bytes().unwrap_or(usize::MAX)))
+}
+
+/// Bytes of operands that go when the node goes.
+fn freed_bytes(graph: &Graph, node: &Node) -> usize {
+    let mut freed: HashMap<ValueId, usize> = HashMap::new();
+    for id in &node.inputs {
+        let unread = !graph.is_output(*id) && graph.other_reader(*id, node.id).is_none();
+        if let (true, Some(weight)) = (unread, graph.weight(*id)) {
+            freed.insert(*id, weight.held_bytes());
+        }
+    }
+    freed.values().fold(0, |sum, bytes| sum.saturating_add(*bytes))
 }
 
 /// Refuses a constant, folded or not, that is large and much larger than what it is made of.
@@ -83,8 +104,7 @@ fn fold(graph: &Graph, id: NodeId, cx: &mut PassContext<'_>) -> Option<Patch> {
         cx.remark(node, format!("{bytes} bytes from {operands}: computed at run time"));
         return None;
     }
-    // Operands are evaluated too, and cost as much time as results.
-    if products(graph, node) > MAX_PRODUCTS || !cx.spend(bytes.saturating_add(operands)) {
+    if products(graph, node) > MAX_PRODUCTS || !cx.spend(bytes, operands, freed_bytes(graph, node)) {
         cx.remark(node, "over the folding budget: computed at run time");
         return None;
     }

@@ -115,7 +115,7 @@ pub const fn repeat<'a>(name: &'a str, rounds: usize, passes: &'a [&'a dyn Pass]
 
 /// Runs `stages` in order.
 pub fn run_stages(mut graph: Graph, stages: &[Stage<'_>], options: &PassOptions) -> Result<Outcome, PassError> {
-    let mut cx = PassContext::new(options);
+    let mut cx = PassContext::new(&graph, options);
     let mut log = Vec::new();
     for stage in stages {
         run_stage(&mut graph, stage, &mut cx, &mut log)?;

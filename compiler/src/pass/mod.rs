@@ -59,8 +59,11 @@ pub trait Pass: Sync {
 /// What passes may spend.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Bytes that constant folding may produce in one graph.
+    /// Bytes by which constant folding may make the constants of one graph grow: those of its results, less those of the
+    /// operands that nothing else reads.
     pub folded_bytes: usize,
+    /// Constant folding may read and write this many times the bytes of the graph's constants, besides `folded_bytes`.
+    pub folded_work: usize,
     /// A folded tensor may be at most this many times its operands (and always at least 64 KiB).
     pub folded_growth: usize,
     /// A constant larger than this is refused, even one computed at run time, unless its operands are about as large.
@@ -69,7 +72,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Limits { folded_bytes: 64 << 20, folded_growth: 4, constant_bytes: 1 << 30 }
+        Limits { folded_bytes: 64 << 20, folded_work: 32, folded_growth: 4, constant_bytes: 1 << 30 }
     }
 }
 
@@ -140,12 +143,16 @@ pub struct PassContext<'a> {
     remarks: Vec<Remark>,
     next_patch: usize,
     changed: bool,
-    folded_bytes: usize,
+    grown_bytes: usize,
+    work_left: usize,
 }
 
 impl<'a> PassContext<'a> {
-    /// A context whose first patch gets number 1.
-    pub fn new(options: &'a PassOptions) -> PassContext<'a> {
+    /// A context for passes over `graph` whose first patch gets number 1.
+    pub fn new(graph: &Graph, options: &'a PassOptions) -> PassContext<'a> {
+        let constants = graph.values().filter_map(|(id, _)| graph.weight(id));
+        let bytes = constants.fold(0usize, |sum, weight| sum.saturating_add(weight.held_bytes()));
+        let limits = &options.limits;
         PassContext {
             options,
             pass: "",
@@ -153,7 +160,8 @@ impl<'a> PassContext<'a> {
             remarks: vec![],
             next_patch: 1,
             changed: false,
-            folded_bytes: 0,
+            grown_bytes: 0,
+            work_left: bytes.saturating_mul(limits.folded_work).saturating_add(limits.folded_bytes),
         }
     }
     /// Whether `stop_after` forbids further patches.
@@ -182,14 +190,14 @@ impl<'a> PassContext<'a> {
     pub fn remark(&mut self, node: &Node, why: impl Into<String>) {
         self.remarks.push(Remark { node: node.id, name: node.name.clone(), why: why.into() });
     }
-    /// Takes bytes from the folding budget; false when it does not reach.
-    pub fn spend(&mut self, bytes: usize) -> bool {
-        let total = self.folded_bytes.saturating_add(bytes);
-        let fits = total <= self.options.limits.folded_bytes;
-        if fits {
-            self.folded_bytes = total;
-        }
-        fits
+    /// Takes from the folding budget what makes `made` bytes out of `read` bytes, of which `freed` are let go. False when it
+    /// does not reach.
+    pub fn spend(&mut self, made: usize, read: usize, freed: usize) -> bool {
+        let grown = self.grown_bytes.saturating_add(made).saturating_sub(freed);
+        let fits = made <= freed || grown <= self.options.limits.folded_bytes;
+        let Some(left) = self.work_left.checked_sub(made.saturating_add(read)).filter(|_| fits) else { return false };
+        (self.grown_bytes, self.work_left) = (grown, left);
+        true
     }
 }
 

@@ -1,7 +1,7 @@
 //! Element-wise functions with broadcasting, selection, conversion.
 
 use super::scalar::{Number, with_type};
-use super::walk::{broadcast_strides, last, rows};
+use super::walk::{broadcast_strides, last, merged, rows};
 use super::{BinaryOp, LibraryError, PowerRounding, UnaryOp, elements, elements_mut, expect, narrow};
 use crate::{DType, TensorView, TensorViewMut};
 
@@ -47,9 +47,15 @@ pub fn binary(op: BinaryOp, a: &TensorView, b: &TensorView, out: &mut TensorView
             Ok(if T::FLOAT { op.float(x.float(), y.float()) as u8 } else { op.int(x.int(), y.int())? as u8 })
         }));
     }
-    with_type!(a.dtype, T => zip::<T, T, T>(a, b, out, |x, y| {
-        Ok(if T::FLOAT { T::of_float(op.float(x.float(), y.float())) } else { T::of_int(op.int(x.int(), y.int())?) })
-    }))
+    with_type!(a.dtype, T => match op {
+        // Loops of their own: the choice of the operation costs more than the operation.
+        BinaryOp::Add if T::FLOAT => zip::<T, T, T>(a, b, out, |x, y| Ok(T::of_float(x.float() + y.float()))),
+        BinaryOp::Sub if T::FLOAT => zip::<T, T, T>(a, b, out, |x, y| Ok(T::of_float(x.float() - y.float()))),
+        BinaryOp::Mul if T::FLOAT => zip::<T, T, T>(a, b, out, |x, y| Ok(T::of_float(x.float() * y.float()))),
+        _ => zip::<T, T, T>(a, b, out, |x, y| {
+            Ok(if T::FLOAT { T::of_float(op.float(x.float(), y.float())) } else { T::of_int(op.int(x.int(), y.int())?) })
+        }),
+    })
 }
 
 fn power<A: Number, B: Number>(a: &TensorView, b: &TensorView, out: &mut TensorViewMut) -> Result<(), LibraryError> {
@@ -71,12 +77,18 @@ fn zip<A: Number, B: Number, C: Number>(
     let not_broadcast = || LibraryError::Operands { accepted: "operands that broadcast to the result" };
     let sa = broadcast_strides(a.shape, out.shape).ok_or_else(not_broadcast)?;
     let sb = broadcast_strides(b.shape, out.shape).ok_or_else(not_broadcast)?;
+    let (shape, [sa, sb]) = merged(out.shape, [&sa, &sb]);
     let (ia, ib) = (last(&sa), last(&sb));
     let (a, b) = (elements::<A>(a)?, elements::<B>(b)?);
-    let shape = out.shape;
-    let mut to = elements_mut::<C>(out)?.iter_mut();
-    rows(shape, [&sa, &sb], [0, 0], |[mut oa, mut ob], length| {
-        for to in to.by_ref().take(length) {
+    let mut to = elements_mut::<C>(out)?;
+    rows(&shape, [&sa, &sb], [0, 0], |[mut oa, mut ob], length| {
+        let (row, rest) = std::mem::take(&mut to).split_at_mut(length);
+        to = rest;
+        if (ia, ib) == (1, 1) {
+            let (a, b) = (&a[oa as usize..][..length], &b[ob as usize..][..length]);
+            return row.iter_mut().zip(a.iter().zip(b)).try_for_each(|(to, (a, b))| f(*a, *b).map(|c| *to = c));
+        }
+        for to in row {
             *to = f(a[oa as usize], b[ob as usize])?;
             oa += ia;
             ob += ib;

@@ -1,10 +1,11 @@
 //! Reductions, running sums, positions of extremes, the largest k.
 
 use super::scalar::{Number, with_type};
-use super::walk::{around, rows, strides};
+use super::walk::{around, last, merged, rows, strides};
 use super::{LibraryError, ReduceKind, elements, elements_mut, expect};
 use crate::{DType, TensorView, TensorViewMut};
 use std::cmp::Ordering;
+use std::convert::Infallible;
 
 /// Reduces the listed dimensions. `out` holds one element per index of the others, in order; whether reduced dimensions stay
 /// in its shape as 1 does not matter.
@@ -18,7 +19,8 @@ pub fn reduce(kind: ReduceKind, axes: &[usize], x: &TensorView, out: &mut Tensor
     let stride = |dims: &[usize]| dims.iter().map(|i| all[*i] as isize).collect::<Vec<_>>();
     let (outer, inner) = (extent(&kept), extent(&gone));
     expect(outer.iter().product::<usize>() == out.len(), "a result of the kept extents")?;
-    let (outer_stride, inner_stride) = (stride(&kept), stride(&gone));
+    let (outer, [outer_stride]) = merged(&outer, [&stride(&kept)]);
+    let (inner, [inner_stride]) = merged(&inner, [&stride(&gone)]);
     with_type!(x.dtype, T => {
         let x = elements::<T>(x)?;
         let mut to = elements_mut::<T>(out)?.iter_mut();
@@ -40,58 +42,73 @@ fn one<T: Number>(
     strides: &[isize],
     begin: isize,
 ) -> Result<T, LibraryError> {
-    let step = strides.last().copied().unwrap_or(0);
-    let each = |f: &mut dyn FnMut(T)| {
-        rows::<1, LibraryError>(extent, [strides], [begin], |[mut at], length| {
+    let walk = Walk { x, extent, strides, begin };
+    if T::FLOAT { Ok(T::of_float(one_float(kind, &walk))) } else { one_int(kind, &walk).map(T::of_int) }
+}
+
+/// The elements that make one result.
+struct Walk<'a, T> {
+    x: &'a [T],
+    extent: &'a [usize],
+    strides: &'a [isize],
+    begin: isize,
+}
+
+impl<T: Number> Walk<'_, T> {
+    fn each(&self, mut f: impl FnMut(T)) {
+        let step = last(self.strides);
+        let all = rows::<1, Infallible>(self.extent, [self.strides], [self.begin], |[mut at], length| {
+            if step == 1 {
+                self.x[at as usize..][..length].iter().for_each(|x| f(*x));
+                return Ok(());
+            }
             for _ in 0..length {
-                f(x[at as usize]);
+                f(self.x[at as usize]);
                 at += step;
             }
             Ok(())
-        })
-    };
-    if T::FLOAT { one_float(kind, &each).map(T::of_float) } else { one_int(kind, &each).map(T::of_int) }
+        });
+        let Ok(()) = all;
+    }
+    fn sum(&self, of: impl Fn(f64) -> f64) -> f64 {
+        let mut sum = 0f64;
+        self.each(|x| sum += of(x.float()));
+        sum
+    }
+    /// What is left of all by choosing of two; NaN when one is.
+    fn best(&self, start: f64, of: impl Fn(f64, f64) -> f64) -> f64 {
+        let mut best = (start, false);
+        self.each(|x| best = (of(best.0, x.float()), best.1 | x.float().is_nan()));
+        if best.1 { f64::NAN } else { best.0 }
+    }
 }
 
-type Each<'a, T> = &'a dyn Fn(&mut dyn FnMut(T)) -> Result<(), LibraryError>;
-
-fn one_float<T: Number>(kind: ReduceKind, each: Each<T>) -> Result<f64, LibraryError> {
-    let (mut sum, mut count, mut high, mut low, mut product) = (0f64, 0u64, f64::NEG_INFINITY, f64::INFINITY, 1f64);
-    let mut nan = false;
-    each(&mut |x| {
-        let x = x.float();
-        count += 1;
-        nan |= x.is_nan();
-        high = high.max(x);
-        low = low.min(x);
-        match kind {
-            ReduceKind::Prod => product *= x,
-            ReduceKind::L1 => sum += x.abs(),
-            ReduceKind::L2 | ReduceKind::SumSquare => sum += x * x,
-            _ => sum += x,
+fn one_float<T: Number>(kind: ReduceKind, walk: &Walk<T>) -> f64 {
+    match kind {
+        ReduceKind::Sum => walk.sum(|x| x),
+        ReduceKind::Mean => walk.sum(|x| x) / walk.extent.iter().product::<usize>() as f64,
+        ReduceKind::L1 => walk.sum(f64::abs),
+        ReduceKind::L2 => walk.sum(|x| x * x).sqrt(),
+        ReduceKind::SumSquare => walk.sum(|x| x * x),
+        ReduceKind::LogSum => walk.sum(|x| x).ln(),
+        ReduceKind::Max => walk.best(f64::NEG_INFINITY, f64::max),
+        ReduceKind::Min => walk.best(f64::INFINITY, f64::min),
+        ReduceKind::Prod => {
+            let mut product = 1f64;
+            walk.each(|x| product *= x.float());
+            product
         }
-    })?;
-    Ok(match kind {
-        ReduceKind::Max | ReduceKind::Min if nan => f64::NAN,
-        ReduceKind::Sum | ReduceKind::L1 | ReduceKind::SumSquare => sum,
-        ReduceKind::Mean => sum / count as f64,
-        ReduceKind::Max => high,
-        ReduceKind::Min => low,
-        ReduceKind::Prod => product,
-        ReduceKind::L2 => sum.sqrt(),
-        ReduceKind::LogSum => sum.ln(),
-        ReduceKind::LogSumExp if !high.is_finite() => high,
         ReduceKind::LogSumExp => {
-            let mut total = 0f64;
-            each(&mut |x| total += (x.float() - high).exp())?;
-            high + total.ln()
+            let mut high = f64::NEG_INFINITY;
+            walk.each(|x| high = high.max(x.float()));
+            if high.is_finite() { high + walk.sum(|x| (x - high).exp()).ln() } else { high }
         }
-    })
+    }
 }
 
-fn one_int<T: Number>(kind: ReduceKind, each: Each<T>) -> Result<i128, LibraryError> {
+fn one_int<T: Number>(kind: ReduceKind, walk: &Walk<T>) -> Result<i128, LibraryError> {
     let (mut sum, mut count, mut high, mut low, mut product) = (0i128, 0i128, None::<i128>, None::<i128>, 1i128);
-    each(&mut |x| {
+    walk.each(|x| {
         let x = x.int();
         count += 1;
         high = Some(high.map_or(x, |h| h.max(x)));
@@ -102,7 +119,7 @@ fn one_int<T: Number>(kind: ReduceKind, each: Each<T>) -> Result<i128, LibraryEr
             ReduceKind::L2 | ReduceKind::SumSquare => sum = sum.wrapping_add(x.wrapping_mul(x)),
             _ => sum += x,
         }
-    })?;
+    });
     let empty = LibraryError::Operands { accepted: "at least one element" };
     Ok(match kind {
         ReduceKind::Sum | ReduceKind::L1 | ReduceKind::SumSquare => sum,
@@ -115,7 +132,7 @@ fn one_int<T: Number>(kind: ReduceKind, each: Each<T>) -> Result<i128, LibraryEr
         ReduceKind::LogSum => (sum as f64).ln() as i128,
         ReduceKind::LogSumExp => {
             let mut total = 0f64;
-            each(&mut |x| total += x.float().exp())?;
+            walk.each(|x| total += x.float().exp());
             total.ln() as i128
         }
     })

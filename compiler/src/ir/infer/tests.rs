@@ -43,6 +43,10 @@ fn windows() {
     let pool = |ceil| Op::Pool { kind: PoolKind::Max, window: window(&[2, 2], 2, 0), ceil, column_major: false };
     ok(pool(true), &[&[1, 1, 5, 5]], "f32[1, 1, 3, 3]");
     ok(pool(false), &[&[1, 1, 5, 5]], "f32[1, 1, 2, 2]");
+    // The only window reaches past the data.
+    let large = |ceil| Op::Pool { kind: PoolKind::Max, window: window(&[9, 9], 9, 0), ceil, column_major: false };
+    ok(large(true), &[&[1, 1, 5, 5]], "f32[1, 1, 1, 1]");
+    assert!(typed(large(false), &[&[1, 1, 5, 5]]).unwrap_err().to_string().contains("does not fit"));
     // The third window would begin in the padding after the data.
     let odd = Op::Pool { kind: PoolKind::Max, window: window(&[1], 2, 1), ceil: true, column_major: false };
     ok(odd, &[&[1, 1, 2]], "f32[1, 1, 2]");

@@ -43,7 +43,8 @@ fn extent(input: &Dim, window: &Window, i: usize, ceil: bool) -> Result<Dim, Str
     let reach = reach(window, i);
     let before = Dim::Const(window.pad_begin[i]);
     let room = input.add(&before).add(&Dim::Const(window.pad_end[i])).sub(&Dim::Const(reach));
-    if room.known().is_some_and(|n| n < 0) {
+    // Rounding up, a window may reach past everything, as far as the next one.
+    if room.known().is_some_and(|n| n < if ceil { 1 - stride } else { 0 }) {
         return Err(format!(
             "a window that reaches over {reach} does not fit into extent {input} with padding {} and {}",
             window.pad_begin[i], window.pad_end[i]

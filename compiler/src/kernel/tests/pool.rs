@@ -41,5 +41,11 @@ fn blocked_windows() {
     same.auto_pad = AutoPad::SameUpper;
     let op = Op::Pool { kind: PoolKind::Max, window: same, ceil: false, column_major: false };
     all.push(Case::new(op, vec![(floats(&[1, 5, 8, 8], 1), Blocked([0; 4]))], Blocked([0; 4])));
-    check_all(all, 37);
+    // A window that reaches past everything.
+    for kind in [PoolKind::Max, PoolKind::Average { count_pad: false }, PoolKind::Average { count_pad: true }] {
+        let window = window([20, 14], [20, 14], [1, 1], [0, 1, 0, 0]);
+        let op = Op::Pool { kind, window, ceil: true, column_major: false };
+        all.push(Case::new(op, vec![(floats(&[1, 5, 9, 13], 1), Blocked([0; 4]))], Blocked([0; 4])));
+    }
+    check_all(all, 40);
 }

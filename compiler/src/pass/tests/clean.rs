@@ -11,7 +11,7 @@ use crate::pass::lift_conv1d::LiftConv1d;
 use crate::pass::merge_duplicates::MergeDuplicates;
 use crate::pass::simplify_concat::SimplifyConcat;
 use crate::pass::sink_transposes::SinkTransposes;
-use crate::pass::{Limits, PassOptions, once, run_stages};
+use crate::pass::{Limits, PassOptions, once, repeat, run_stages};
 use brolga_runtime::DType;
 use insta::assert_snapshot;
 
@@ -148,10 +148,39 @@ fn constants_over_the_budget_are_left_or_refused() {
     assert_eq!(ops(&run(3, Limits::default()).unwrap().graph), [""; 0]);
     // Grows too much; over the total; over what may exist at all.
     assert_eq!(ops(&run(20, Limits::default()).unwrap().graph), ["Expand"]);
-    let tight = Limits { folded_bytes: 1 << 20, ..Limits::default() };
+    let tight = Limits { folded_bytes: 1 << 19, ..Limits::default() };
     assert_eq!(ops(&run(3, tight).unwrap().graph), ["Expand"]);
     let error = run(1 << 20, Limits::default()).unwrap_err();
     assert!(error.is_budget(), "{error}");
+}
+
+#[test]
+fn folding_is_charged_for_what_constants_grow_by() {
+    let mean = Op::Reduce { kind: ReduceKind::Mean, axes: vec![1], keep: true };
+    // Standardised weights: two passes over 400,000 bytes, which are let go in the end.
+    let standardised = |net: &mut Net, name: &str| {
+        let w = net.weight(name, &[100, 1000]);
+        let m = net.op(mean.clone(), &[w]);
+        let d = net.binary(BinaryOp::Sub, w, m);
+        let square = net.binary(BinaryOp::Mul, d, d);
+        let variance = net.op(mean.clone(), &[square]);
+        net.binary(BinaryOp::Div, d, variance)
+    };
+    let run = |count: usize, kept: bool, limits: Limits| {
+        let mut net = Net::new();
+        let mut outputs: Vec<ValueId> = (0..count).map(|i| standardised(&mut net, &format!("w{i}"))).collect();
+        if kept {
+            outputs.extend(net.graph.values().filter(|(_, v)| v.name.starts_with('w')).map(|(id, _)| id));
+        }
+        let options = PassOptions { limits, ..PassOptions::default() };
+        ops(&run_stages(net.outputs(&outputs), &[repeat("test", 8, &[&FoldConstants])], &options).unwrap().graph).len()
+    };
+    let tight = Limits { folded_bytes: 900_000, folded_work: 32, ..Limits::default() };
+    assert_eq!(run(10, false, tight.clone()), 0);
+    // The originals stay: what one set leaves and one step of another are all that fit.
+    assert_eq!(run(10, true, tight.clone()), 3 + 8 * 4);
+    // Time runs out before memory does.
+    assert!(run(10, false, Limits { folded_work: 1, ..tight }) > 8);
 }
 
 #[test]

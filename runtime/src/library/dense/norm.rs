@@ -42,9 +42,10 @@ pub(super) fn batch_norm(function: &Function, operands: &Operands) -> Results {
     };
     let [scale, bias, mean, variance] = [parameter(1)?, parameter(2)?, parameter(3)?, parameter(4)?];
     let mut data = operands.reals(0)?;
-    for (i, value) in data.iter_mut().enumerate() {
-        let c = i / inner % channels;
-        *value = (*value - mean[c]) / (variance[c] + epsilon).sqrt() * scale[c] + bias[c];
+    for (i, plane) in data.chunks_exact_mut(inner.max(1)).enumerate() {
+        let c = i % channels;
+        let deviation = (variance[c] + epsilon).sqrt();
+        plane.iter_mut().for_each(|x| *x = (*x - mean[c]) / deviation * scale[c] + bias[c]);
     }
     one(&x, &data)
 }

@@ -182,6 +182,20 @@ pub(super) fn cases() -> Vec<Case> {
             positions: vec![1, 3, 1, 10, 12, 21, 19, 23],
         },
         Case {
+            name: "average pool past everything",
+            op: Op::Pool {
+                kind: PoolKind::Average { count_pad: true },
+                window: window(&[9, 9], &[9, 9], &[1, 1], &[0, 1], &[0, 1], AutoPad::Explicit),
+                ceil: true,
+                column_major: false,
+            },
+            shapes: vec![vec![1, 1, 2, 2]],
+            absolute: vec![],
+            shape: vec![1, 1, 1, 1],
+            wanted: vec![0.03125],
+            positions: vec![],
+        },
+        Case {
             name: "average pool ceil",
             op: Op::Pool {
                 kind: PoolKind::Average { count_pad: true },
