@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use slot::Slot;
 use std::collections::BTreeMap;
 use std::fs::Permissions;
-use std::io::{BufWriter, Write};
+use std::io::{self, BufWriter, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
@@ -141,10 +141,10 @@ impl Bundle {
         let external = brolga_proto::load(model, &options.limits)?.external_files()?;
         let model = file_bytes(model)?;
 
-        let io = |error| AotError::Io { path: output.to_owned(), error };
+        let failed = |error| AotError::Io { path: output.to_owned(), error };
         write_program(output, |out| {
             let mut out = Parts { out, at: 0 };
-            // The place of the slot is found out with the last part: it is written over at the end.
+            // What its place has to say is known after the last part, and written over it then.
             out.append(&program)?;
             let mut contents = Contents {
                 model: out.append(&model)?,
@@ -159,7 +159,7 @@ impl Bundle {
             let Part { offset, len } = out.append(&table)?;
             Ok((at as u64, Slot { offset, len, checksum: checksum(&table) }.to_bytes()))
         })
-        .map_err(io)
+        .map_err(failed)
     }
 }
 
@@ -170,9 +170,9 @@ struct Parts<'a> {
 }
 
 impl Parts<'_> {
-    fn append(&mut self, bytes: &[u8]) -> std::io::Result<Part> {
+    fn append(&mut self, bytes: &[u8]) -> io::Result<Part> {
         let offset = self.at.next_multiple_of(PAGE);
-        std::io::copy(&mut std::io::Read::take(std::io::repeat(0), offset - self.at), self.out)?;
+        io::copy(&mut io::repeat(0).take(offset - self.at), self.out)?;
         self.out.write_all(bytes)?;
         let len = bytes.len() as u64;
         self.at = offset + len;
@@ -184,11 +184,10 @@ impl Parts<'_> {
 /// before stays until all is written; it may be a program that is running.
 fn write_program<const N: usize>(
     output: &Path,
-    write: impl FnOnce(&mut dyn Write) -> std::io::Result<(u64, [u8; N])>,
-) -> std::io::Result<()> {
-    use std::io::{Error, ErrorKind, Seek, SeekFrom};
+    write: impl FnOnce(&mut dyn Write) -> io::Result<(u64, [u8; N])>,
+) -> io::Result<()> {
     if std::fs::symlink_metadata(output).is_ok_and(|about| !about.is_file() && !about.is_symlink()) {
-        return Err(Error::new(ErrorKind::AlreadyExists, "it is there, and no file that could be replaced"));
+        return Err(io::Error::new(io::ErrorKind::AlreadyExists, "it is there, and no file that could be replaced"));
     }
     let folder = output.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let mut builder = tempfile::Builder::new();
