@@ -10,6 +10,7 @@
 
 mod activation;
 mod cell;
+mod smooth;
 
 use super::function::{Entry, Function, Operands, Results, pure};
 use super::{LibraryError, expect};

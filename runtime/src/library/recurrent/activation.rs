@@ -2,6 +2,7 @@
 
 use super::super::LibraryError;
 use super::super::function::Function;
+use super::smooth;
 use crate::Element;
 
 /// The element types that cells are computed in.
@@ -16,6 +17,10 @@ pub(super) trait Real:
     fn of(x: f64) -> Self;
     fn exp(self) -> Self;
     fn tanh(self) -> Self;
+    /// 1 / (1 + e^-x) of every element.
+    fn sigmoids(elements: &mut [Self]);
+    /// tanh of every element.
+    fn tanhs(elements: &mut [Self]);
     /// ln(1 + e^x), without overflow.
     fn softplus(self) -> Self;
     fn abs(self) -> Self;
@@ -23,16 +28,22 @@ pub(super) trait Real:
 }
 
 macro_rules! reals {
-    ($($t:ty),*) => { $(impl Real for $t {
+    ($($t:ty, $sigmoids:expr, $tanhs:expr);*) => { $(impl Real for $t {
         fn of(x: f64) -> Self { x as $t }
         fn exp(self) -> Self { self.exp() }
         fn tanh(self) -> Self { self.tanh() }
+        fn sigmoids(elements: &mut [Self]) { $sigmoids(elements) }
+        fn tanhs(elements: &mut [Self]) { $tanhs(elements) }
         fn softplus(self) -> Self { self.max(0.0) + (-self.abs()).exp().ln_1p() }
         fn abs(self) -> Self { self.abs() }
         fn over(self, divisor: Self) -> Self { self / divisor }
     })* };
 }
-reals!(f32, f64);
+reals!(
+    f32, smooth::sigmoid, smooth::tanh;
+    f64, |all: &mut [f64]| all.iter_mut().for_each(|x| *x = 1.0 / (1.0 + (-*x).exp())),
+    |all: &mut [f64]| all.iter_mut().for_each(|x| *x = x.tanh())
+);
 
 /// A function of one number.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -61,8 +72,8 @@ impl Activation {
         let each = |elements: &mut [T], f: &dyn Fn(T) -> T| elements.iter_mut().for_each(|x| *x = f(*x));
         match self {
             Activation::Relu => elements.iter_mut().for_each(|x| *x = if *x > zero { *x } else { zero }),
-            Activation::Tanh => elements.iter_mut().for_each(|x| *x = x.tanh()),
-            Activation::Sigmoid => elements.iter_mut().for_each(|x| *x = one.over(one + (zero - *x).exp())),
+            Activation::Tanh => T::tanhs(elements),
+            Activation::Sigmoid => T::sigmoids(elements),
             Activation::Softsign => each(elements, &|x| x.over(one + x.abs())),
             Activation::Softplus => each(elements, &|x| x.softplus()),
             Activation::Affine(a, b) => each(elements, &|x| of(a) * x + of(b)),
