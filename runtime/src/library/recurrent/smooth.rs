@@ -3,11 +3,11 @@
 /// Adding it to a number below 2^22 rounds that to an integer, which the low bits then hold.
 const ROUND: f32 = 12_582_912.0;
 /// ln 2 in two parts; products of the first with integers of up to 8 bits are exact.
-const LN_2: [f32; 2] = [0.693_359_38, -2.121_944_4e-4];
+const LN_2: [f32; 2] = [0.693_359_4, -2.121_944_4e-4];
 /// (e^r - 1 - r) / r^2 for |r| <= ln 2 / 2, highest power first.
 const EXP: [f32; 6] = [1.987_569_1e-4, 1.398_2e-3, 8.333_452e-3, 4.166_579_6e-2, 1.666_666_5e-1, 0.5];
 /// (tanh(x) - x) / x^3 over x^2 for |x| < 0.625, highest power first.
-const TANH: [f32; 5] = [-5.704_988_7e-3, 2.063_908_9e-2, -5.373_971_6e-2, 1.333_144_2e-1, -3.333_328_2e-1];
+const TANH: [f32; 5] = [-5.704_988_7e-3, 2.063_909e-2, -5.373_971_6e-2, 1.333_144_2e-1, -3.333_328e-1];
 
 fn polynomial(x: f32, coefficients: &[f32]) -> f32 {
     coefficients.iter().fold(0.0, |sum, c| sum * x + c)
