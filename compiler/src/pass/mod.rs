@@ -41,6 +41,7 @@ mod split_resize;
 #[cfg(test)]
 mod tests;
 mod weights;
+mod widen_halves;
 
 pub use manager::{Outcome, PassOptions, PassRecord, PatchRecord, Record, Remark, Stage, once, repeat, run_stages};
 pub use pipeline::optimize;

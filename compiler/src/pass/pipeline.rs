@@ -31,6 +31,7 @@ use super::simplify_concat::SimplifyConcat;
 use super::sink_transposes::SinkTransposes;
 use super::split_groups::SplitGroups;
 use super::split_resize::SplitResize;
+use super::widen_halves::WidenHalves;
 use super::{Pass, PassError};
 use crate::ir::{Graph, Phase};
 
@@ -39,7 +40,9 @@ const ROUNDS: usize = 64;
 
 /// Stages that do not look at the target.
 pub static OPTIMIZE: &[Stage<'static>] = &[
-    // First of all: a dequantised constant would be folded.
+    // Before anything is folded or matched: patterns are those of f32.
+    once("halves", &[&WidenHalves, &DropDead]),
+    // First of all others: a dequantised constant would be folded.
     once("quantised", &[&ShiftSigned, &FuseIntegers]),
     repeat("clean", ROUNDS, &[&FoldShapes, &FoldConstants, &DropIdentity, &MergeDuplicates, &DropDead]),
     // Integer products of the model itself have constants among their operands only now.

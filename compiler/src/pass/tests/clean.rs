@@ -11,6 +11,7 @@ use crate::pass::lift_conv1d::LiftConv1d;
 use crate::pass::merge_duplicates::MergeDuplicates;
 use crate::pass::simplify_concat::SimplifyConcat;
 use crate::pass::sink_transposes::SinkTransposes;
+use crate::pass::widen_halves::WidenHalves;
 use crate::pass::{Limits, PassOptions, once, repeat, run_stages};
 use brolga_runtime::DType;
 use insta::assert_snapshot;
@@ -181,6 +182,31 @@ fn folding_is_charged_for_what_constants_grow_by() {
     assert_eq!(run(10, true, tight.clone()), 3 + 8 * 4);
     // Time runs out before memory does.
     assert!(run(10, false, Limits { folded_work: 1, ..tight }) > 8);
+}
+
+#[test]
+fn halves_are_computed_on_in_f32_and_rounded_once() {
+    let mut net = Net::new();
+    let half = |net: &mut Net, v| net.op(Op::Cast(DType::F16), &[v]);
+    let (x, w, two) = (net.input("x", &[2, 4]), net.weight("w", &[4, 4]), net.number(2.0));
+    let (x, w, two) = (half(&mut net, x), half(&mut net, w), half(&mut net, two));
+    let product = Op::MatMul { trans_a: false, trans_b: false, bias: false, epilogue: Expression::default() };
+    let y = net.op(product, &[x, w]);
+    let y = net.op(transpose(&[1, 0]), &[y]);
+    let y = net.binary(BinaryOp::Mul, y, two);
+    let moved = net.op(transpose(&[1, 0]), &[x]);
+    let equal = net.binary(BinaryOp::Equal, y, moved);
+    let stages = [once("test", &[&WidenHalves, &DropDead])];
+    let graph = run_stages(net.outputs(&[y, moved, equal]), &stages, &PassOptions::default()).unwrap().graph;
+    let found = ops(&graph);
+    let count = |name: &str| found.iter().filter(|op| op.starts_with(name)).count();
+    // To halves: three of the model, one result. To f32: three operands. Data that is only moved stays.
+    assert_eq!([count("Cast"), count("Transpose"), count("MatMul")], [7, 2, 1], "{found:?}");
+    let dtypes = graph.nodes().map(|node| (node.op.clone(), graph.ty(node.outputs[0]).dtype));
+    let f32s = dtypes.filter(|(op, dtype)| !matches!(op, Op::Cast(_)) && *dtype == DType::F32).count();
+    assert_eq!(f32s, 3);
+    let types: Vec<DType> = graph.outputs().iter().map(|(_, v)| graph.ty(*v).dtype).collect();
+    assert_eq!(types, [DType::F16, DType::F16, DType::Bool]);
 }
 
 #[test]
