@@ -97,10 +97,13 @@ impl Forest {
         expect_lengths(f, &lists, count)?;
         expect(modes.len() == count && f.ints("leaf_targetids").len() == weights.len(), "lists of equal lengths")?;
         let targets = usize::try_from(f.int("n_targets", 1)).map_err(|_| IDS)?;
-        let place = |ids: &str, leafs: &str, i: usize| -> Result<Place, LibraryError> {
-            Ok(match f.ints(leafs).get(i) {
-                Some(0) => Place::Node(number(f.ints(ids), i, count)?),
-                _ => Place::Leaf(number(f.ints(ids), i, weights.len())?),
+        // Attributes are found by name: once, not for every node.
+        let [features, then, otherwise, then_leafs, otherwise_leafs] = lists.map(|name| f.ints(name));
+        let (missing, leaf_targets) = (f.ints("nodes_missing_value_tracks_true"), f.ints("leaf_targetids"));
+        let place = |ids: &[i64], leafs: &[i64], i: usize| -> Result<Place, LibraryError> {
+            Ok(match leafs.get(i) {
+                Some(0) => Place::Node(number(ids, i, count)?),
+                _ => Place::Leaf(number(ids, i, weights.len())?),
             })
         };
         let mut nodes = Vec::with_capacity(count);
@@ -115,18 +118,16 @@ impl Forest {
                 mode => test(mode.and_then(|m| MODES.get(m)).copied().unwrap_or_default(), *split)?,
             };
             nodes.push(Node {
-                feature: number(f.ints("nodes_featureids"), i, usize::MAX)?,
+                feature: number(features, i, usize::MAX)?,
                 test,
-                missing: f.ints("nodes_missing_value_tracks_true").get(i).is_some_and(|m| *m != 0),
-                then: place("nodes_truenodeids", "nodes_trueleafs", i)?,
-                otherwise: place("nodes_falsenodeids", "nodes_falseleafs", i)?,
+                missing: missing.get(i).is_some_and(|m| *m != 0),
+                then: place(then, then_leafs, i)?,
+                otherwise: place(otherwise, otherwise_leafs, i)?,
             });
         }
         let leaves = weights.iter().enumerate();
         let leaves = leaves
-            .map(|(i, weight)| {
-                Ok(vec![Vote { target: number(f.ints("leaf_targetids"), i, targets)?, weight: *weight }])
-            })
+            .map(|(i, weight)| Ok(vec![Vote { target: number(leaf_targets, i, targets)?, weight: *weight }]))
             .collect::<Result<_, LibraryError>>()?;
         let roots = f.ints("tree_roots");
         let roots = (0..roots.len()).map(|i| number(roots, i, count).map(Place::Node)).collect::<Result<_, _>>()?;
@@ -142,7 +143,12 @@ impl Forest {
         expect_lengths(f, &lists, values.len())?;
         expect(modes.len() == values.len(), "lists of nodes of equal lengths")?;
         let (trees, ids) = (f.ints("nodes_treeids"), f.ints("nodes_nodeids"));
-        let (mut places, mut leaves, mut inner) = (HashMap::new(), Vec::new(), Vec::new());
+        // Attributes are found by name: once, not for every node.
+        let [features, missing, then, otherwise] =
+            ["nodes_featureids", "nodes_missing_value_tracks_true", "nodes_truenodeids", "nodes_falsenodeids"]
+                .map(|name| f.ints(name));
+        let mut places = HashMap::with_capacity(values.len());
+        let (mut leaves, mut inner) = (Vec::new(), Vec::new());
         let (mut roots, mut rooted) = (Vec::new(), HashSet::new());
         for (i, ((tree, id), mode)) in trees.iter().zip(ids).zip(modes).enumerate() {
             let place = if mode == "LEAF" {
@@ -161,13 +167,13 @@ impl Forest {
         let mut nodes = Vec::with_capacity(inner.len());
         for i in inner {
             let tree = trees.get(i).ok_or(LISTS)?;
-            let place = |ids: &str| f.ints(ids).get(i).and_then(|id| places.get(&(*tree, *id))).copied().ok_or(IDS);
+            let place = |ids: &[i64]| ids.get(i).and_then(|id| places.get(&(*tree, *id))).copied().ok_or(IDS);
             nodes.push(Node {
-                feature: number(f.ints("nodes_featureids"), i, usize::MAX)?,
+                feature: number(features, i, usize::MAX)?,
                 test: test(modes.get(i).ok_or(LISTS)?, values.get(i).copied().ok_or(LISTS)?)?,
-                missing: f.ints("nodes_missing_value_tracks_true").get(i).is_some_and(|m| *m != 0),
-                then: place("nodes_truenodeids")?,
-                otherwise: place("nodes_falsenodeids")?,
+                missing: missing.get(i).is_some_and(|m| *m != 0),
+                then: place(then)?,
+                otherwise: place(otherwise)?,
             });
         }
         let [tree_ids, node_ids, target_ids] =
