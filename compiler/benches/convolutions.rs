@@ -1,5 +1,6 @@
 //! Share of the machine's peak that the tile kernel reaches on ResNet-50's convolutions: real epilogue, edges, halos and
-//! packing, one thread, median of five blocks, the peak measured between the blocks.
+//! packing, one thread, median of five blocks, the peak measured before and after every layer of a block, since it moves within a
+//! second where other tenants share the machine.
 //!
 //! `cargo bench -p brolga-compiler --bench convolutions [-- --cpu LEVEL]`
 
@@ -167,12 +168,14 @@ fn main() -> Result<(), Failure> {
     let mut shares = vec![Vec::new(); LAYERS.len()];
     let mut peaks = Vec::new();
     for _ in 0..5 {
-        let before = peak.measure(1);
-        let times = layers.iter_mut().map(|l| l.time(15)).collect::<Result<Vec<f64>, _>>()?;
-        let now = (before + peak.measure(1)) / 2.0;
-        peaks.push(now);
-        for ((share, time), layer) in shares.iter_mut().zip(times).zip(&LAYERS) {
-            share.push(layer.flops() / time / now);
+        let mut before = peak.measure(1);
+        for ((timed, shares), layer) in layers.iter_mut().zip(&mut shares).zip(&LAYERS) {
+            let time = timed.time(15)?;
+            let after = peak.measure(1);
+            let now = (before + after) / 2.0;
+            shares.push(layer.flops() / time / now);
+            peaks.push(now);
+            before = after;
         }
     }
     let peak = median(&mut peaks);

@@ -40,7 +40,8 @@ pub fn binary(op: BinaryOp, a: &TensorView, b: &TensorView, out: &mut TensorView
     expect(a.dtype == b.dtype || op == BinaryOp::Pow, "operands of one type")?;
     expect(out.dtype == if op.is_comparison() { DType::Bool } else { a.dtype }, "a result of the operation's type")?;
     if op == BinaryOp::Pow && a.dtype != b.dtype {
-        return with_type!(a.dtype, A => with_type!(b.dtype, B => power::<A, B>(a, b, out)));
+        let exponents = with_type!(b.dtype, T => exponents::<T>(b))?;
+        return with_type!(a.dtype, T => power::<T>(a, (&exponents, b.shape), out));
     }
     if op.is_comparison() {
         return with_type!(a.dtype, T => zip::<T, T, u8>(a, b, out, |x, y| {
@@ -58,12 +59,28 @@ pub fn binary(op: BinaryOp, a: &TensorView, b: &TensorView, out: &mut TensorView
     })
 }
 
-fn power<A: Number, B: Number>(a: &TensorView, b: &TensorView, out: &mut TensorViewMut) -> Result<(), LibraryError> {
-    zip::<A, B, A>(a, b, out, |x, y| {
-        Ok(if A::FLOAT || B::FLOAT {
-            A::of_float(x.float().powf(y.float()))
-        } else {
-            A::of_int(BinaryOp::Pow.int(x.int(), y.int())?)
+/// An exponent whose type is not the base's.
+#[derive(Clone, Copy)]
+enum Exponent {
+    Int(i128),
+    Float(f64),
+}
+
+fn exponents<T: Number>(x: &TensorView) -> Result<Vec<Exponent>, LibraryError> {
+    let exponent = |x: &T| if T::FLOAT { Exponent::Float(x.float()) } else { Exponent::Int(x.int()) };
+    Ok(elements::<T>(x)?.iter().map(exponent).collect())
+}
+
+fn power<T: Number>(
+    a: &TensorView,
+    (exponents, shape): (&[Exponent], &[usize]),
+    out: &mut TensorViewMut,
+) -> Result<(), LibraryError> {
+    zip_slices((elements::<T>(a)?, a.shape), (exponents, shape), out, |x: T, y| {
+        Ok(match y {
+            Exponent::Int(y) if !T::FLOAT => T::of_int(BinaryOp::Pow.int(x.int(), y)?),
+            Exponent::Int(y) => T::of_float(x.float().powf(y as f64)),
+            Exponent::Float(y) => T::of_float(x.float().powf(y)),
         })
     })
 }
@@ -74,12 +91,21 @@ fn zip<A: Number, B: Number, C: Number>(
     out: &mut TensorViewMut,
     f: impl Fn(A, B) -> Result<C, LibraryError>,
 ) -> Result<(), LibraryError> {
+    zip_slices((elements::<A>(a)?, a.shape), (elements::<B>(b)?, b.shape), out, f)
+}
+
+/// Elements of two shapes, both broadcast to the shape of `out`.
+fn zip_slices<A: Copy, B: Copy, C: Number>(
+    (a, a_shape): (&[A], &[usize]),
+    (b, b_shape): (&[B], &[usize]),
+    out: &mut TensorViewMut,
+    f: impl Fn(A, B) -> Result<C, LibraryError>,
+) -> Result<(), LibraryError> {
     let not_broadcast = || LibraryError::Operands { accepted: "operands that broadcast to the result" };
-    let sa = broadcast_strides(a.shape, out.shape).ok_or_else(not_broadcast)?;
-    let sb = broadcast_strides(b.shape, out.shape).ok_or_else(not_broadcast)?;
+    let sa = broadcast_strides(a_shape, out.shape).ok_or_else(not_broadcast)?;
+    let sb = broadcast_strides(b_shape, out.shape).ok_or_else(not_broadcast)?;
     let (shape, [sa, sb]) = merged(out.shape, [&sa, &sb]);
     let (ia, ib) = (last(&sa), last(&sb));
-    let (a, b) = (elements::<A>(a)?, elements::<B>(b)?);
     let mut to = elements_mut::<C>(out)?;
     rows(&shape, [&sa, &sb], [0, 0], |[mut oa, mut ob], length| {
         let (row, rest) = std::mem::take(&mut to).split_at_mut(length);
