@@ -114,7 +114,7 @@ struct Timed {
 }
 
 fn prepare(layer: &Layer, level: Level) -> Result<Timed, Failure> {
-    let options = CompileOptions { level, threads: 2, passes: PassOptions::default() };
+    let options = CompileOptions { level, threads: 2, exact: true, passes: PassOptions::default() };
     let (program, _) = compile(&layer.graph()?, &options)?.link(2)?;
     let step = program.steps.iter().position(|s| s.node == "conv").ok_or("no convolution step")?;
     let kernel = program.steps[step].kernel.clone();

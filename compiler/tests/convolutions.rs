@@ -30,8 +30,8 @@ fn image(g: &mut Graph, name: &str, shape: &[usize]) -> ValueId {
     g.add_input(name, Type::known(DType::F32, shape))
 }
 
-/// Compiles for every level present, runs with one and two threads, compares with the evaluator.
-fn check(what: &str, mut g: Graph) {
+/// Compiles for every level present, runs with one and two threads, compares with the evaluator. The kernels that ran, of all levels.
+fn check(what: &str, mut g: Graph) -> Vec<String> {
     g.phase = Phase::Optimized;
     let inputs: Vec<Tensor> = g
         .inputs()
@@ -43,10 +43,12 @@ fn check(what: &str, mut g: Graph) {
         })
         .collect();
     let want = evaluate(&g, &inputs).expect("evaluates");
+    let mut kernels = Vec::new();
     for level in Level::ALL.into_iter().filter(|l| l.available()) {
-        let options = CompileOptions { level, threads: 1, passes: PassOptions::default() };
+        let options = CompileOptions { level, threads: 1, exact: false, passes: PassOptions::default() };
         let compiled = compile(&g, &options).unwrap_or_else(|e| panic!("{what} on {level}: {e}"));
         let program = Arc::new(compiled.link(1).expect("links").0);
+        kernels.extend(program.steps.iter().map(|s| s.kernel.clone()));
         let mut first: Option<Vec<Tensor>> = None;
         for threads in [1, 2] {
             let instance = Instance::new(program.clone(), Pool::shared(threads)).expect("instance");
@@ -62,6 +64,7 @@ fn check(what: &str, mut g: Graph) {
             }
         }
     }
+    kernels
 }
 
 fn close(what: &str, want: &Tensor, got: &Tensor) {
@@ -172,6 +175,64 @@ fn convolutions_of_awkward_shapes() {
         }
     }
     assert!(ran >= cases.len());
+}
+
+/// Planes of many tiles, with even and odd extents, images, channels in several parts and every kind of operand of the epilogue; and
+/// what stays with the definition: few tiles, strides, channels that fill no panel.
+#[test]
+fn convolutions_by_minimal_filtering() {
+    let levels = Level::ALL.into_iter().filter(|l| l.available()).count();
+    let wide = Case { ic: 32, oc: 32, h: 40, w: 40, ..BASE };
+    let cases = [
+        (wide, true),
+        (Case { ic: 16, oc: 64, h: 41, w: 43, ..wide }, true),
+        (Case { h: 40, w: 45, n: 2, ..wide }, true),
+        (Case { h: 21, w: 16, n: 5, ..wide }, true),
+        (Case { h: 43, w: 44, pads: [0, 0, 0, 0], ..wide }, true),
+        (Case { h: 39, w: 44, pads: [1, 0, 2, 3], ..wide }, true),
+        (Case { ic: 64, oc: 384, ..wide }, true),
+        (Case { ic: 48, oc: 96, h: 61, w: 4, n: 7, ..wide }, true),
+        (Case { h: 39, w: 38, ..wide }, false),
+        (Case { h: 3, w: 900, ..wide }, false),
+        (Case { stride: 2, h: 80, w: 80, ..wide }, false),
+        (Case { dilation: 2, pads: [2; 4], ..wide }, false),
+        (Case { oc: 36, ..wide }, false),
+        (Case { ic: 17, ..wide }, false),
+        (Case { group: 2, ..wide }, false),
+    ];
+    for (case, fits) in cases {
+        for residual in [false, true] {
+            if residual && (case.ic != case.oc || case.pads != [1; 4] || case.stride != 1) {
+                continue;
+            }
+            let kernels = check(&format!("{case:?} residual {residual}"), conv(&case, residual));
+            let filtered = kernels.iter().filter(|name| name.starts_with("winograd-")).count();
+            let convolutions = if residual { 2 } else { 1 };
+            assert_eq!(filtered, if fits { levels * convolutions } else { 0 }, "{case:?}: {kernels:?}");
+        }
+    }
+}
+
+/// A factor of each channel, one number, and a whole image that a run gives, after a sum by minimal filtering.
+#[test]
+fn operands_of_the_epilogue_after_minimal_filtering() {
+    let case = Case { ic: 32, oc: 64, h: 41, w: 41, ..BASE };
+    let mut g = Graph::new("conv");
+    let x = image(&mut g, "x", &[1, 32, 41, 41]);
+    let added = image(&mut g, "added", &[1, 64, 41, 41]);
+    let (w, factor, shift) =
+        (weight(&mut g, &[64, 32, 3, 3], 1), weight(&mut g, &[64, 1, 1], 3), weight(&mut g, &[1], 4));
+    let steps = vec![
+        Step::Binary(BinaryOp::Mul, Arg::Input(0), Arg::Input(1)),
+        Step::Binary(BinaryOp::Add, Arg::Step(0), Arg::Input(2)),
+        Step::Unary(UnaryOp::Gelu, Arg::Step(1)),
+        Step::Binary(BinaryOp::Sub, Arg::Step(2), Arg::Input(3)),
+    ];
+    let op = Op::Conv { window: window(&case), group: 1, bias: false, epilogue: Expression { steps } };
+    let y = g.add_node(op, &[x, w, factor, shift, added], 1, "conv").expect("typed")[0];
+    g.add_output("y", y);
+    let kernels = check("an epilogue of four operands", g);
+    assert!(kernels.iter().any(|name| name.starts_with("winograd-")), "{kernels:?}");
 }
 
 /// What is added to a whole image may be a constant, such as the position of each pixel.
@@ -319,7 +380,7 @@ fn matrix_products() {
 fn two_widths_of_tiles_share_the_registers() {
     let mut g = conv(&Case { oc: 64, h: 19, w: 19, ..BASE }, false);
     g.phase = Phase::Optimized;
-    let options = CompileOptions { level: Level::X86_64V4, threads: 1, passes: PassOptions::default() };
+    let options = CompileOptions { level: Level::X86_64V4, threads: 1, exact: false, passes: PassOptions::default() };
     let program = compile(&g, &options).unwrap().link(1).unwrap().0;
     let step = program.steps.iter().find(|s| s.node == "conv").unwrap();
     assert!(step.kernel.starts_with("conv-f32-10x32-"), "{}", step.kernel);

@@ -129,7 +129,7 @@ fn check(what: &str, g: Graph, quantum: f32, rounding: f32) -> Graph {
     }
     let mut levels = 0;
     for level in Level::ALL.into_iter().filter(|l| l.available()) {
-        let options = CompileOptions { level, threads: 1, passes: PassOptions::default() };
+        let options = CompileOptions { level, threads: 1, exact: false, passes: PassOptions::default() };
         let compiled = compile(&optimised, &options).unwrap_or_else(|e| panic!("{what} on {level}: {e}"));
         let program = Arc::new(compiled.link(1).expect("links").0);
         for threads in [1, 2] {

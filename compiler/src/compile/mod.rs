@@ -52,6 +52,8 @@ pub struct CompileOptions {
     pub level: Level,
     /// Threads that compile and pack.
     pub threads: usize,
+    /// Whether convolutions multiply what their definition names, instead of by minimal filtering where that is faster.
+    pub exact: bool,
     /// Limits and records of the passes.
     pub passes: PassOptions,
 }
@@ -106,7 +108,7 @@ pub fn compile(graph: &Graph, options: &CompileOptions) -> Result<Compiled, Comp
     let target = options.level.target();
     let laid_out = pass::pipeline::lay_out(graph.clone(), target.lanes, &options.passes)?.graph;
     let placement = place(&laid_out)?;
-    let schedule = schedule::build(&laid_out, &placement, target)?;
+    let schedule = schedule::build(&laid_out, &placement, target, options.exact)?;
     let lower = start.elapsed();
     let start = Instant::now();
     let codes = emit_all(&schedule.kernels, options)?;

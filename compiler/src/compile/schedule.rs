@@ -28,9 +28,14 @@ enum Work {
 }
 
 /// Lowers every node, assigns the arena and resolves operands.
-pub(super) fn build(graph: &Graph, placement: &Placement, target: Target) -> Result<Schedule, CompileError> {
+pub(super) fn build(
+    graph: &Graph,
+    placement: &Placement,
+    target: Target,
+    exact: bool,
+) -> Result<Schedule, CompileError> {
     let views: HashMap<ValueId, View> = placement.places.iter().map(|(v, p)| (*v, p.view.clone())).collect();
-    let cx = LowerContext { graph, target, views: &views };
+    let cx = LowerContext { graph, target, views: &views, exact };
     let mut work = Vec::new();
     let mut refused = Vec::new();
     for (step, id) in placement.order.iter().enumerate() {

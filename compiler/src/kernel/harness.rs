@@ -114,7 +114,7 @@ impl Case {
         }
         machine.results = results;
         let views = machine.values.iter().map(|(id, m)| (*id, m.view.clone())).collect();
-        let cx = LowerContext { graph: &graph, target, views: &views };
+        let cx = LowerContext { graph: &graph, target, views: &views, exact: false };
         let node = graph.nodes().next().unwrap();
         let lowered = lower(&cx, node)?;
         machine.constants = constants(&graph, &lowered);

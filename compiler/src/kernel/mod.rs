@@ -33,7 +33,7 @@ mod tests;
 pub mod unpool;
 
 pub use halo::zero_halo;
-pub use pack::{PackLoop, PackPiece, PackSpec};
+pub use pack::{Elements, PackLoop, PackPiece, PackSpec};
 pub use select::{lower, op_name};
 
 use crate::ir::{Graph, Halo, Layout, Node, ValueId};
@@ -146,6 +146,8 @@ pub struct LowerContext<'a> {
     pub target: tile::Target,
     /// Where each value lies.
     pub views: &'a HashMap<ValueId, View>,
+    /// Whether every sum is to be of the products that the operation's definition names.
+    pub exact: bool,
 }
 
 impl LowerContext<'_> {

@@ -163,5 +163,5 @@ pub fn channel_spec(shape: &[usize], channel: usize, lanes: usize) -> PackSpec {
         end: shape.to_vec(),
         loops: vec![PackLoop { count, dim: channel, step: 1 }],
     };
-    PackSpec { source: shape.to_vec(), pieces: vec![piece] }
+    PackSpec::new(shape.to_vec(), vec![piece])
 }

@@ -11,6 +11,8 @@
 //!
 //! The same spec is evaluated at compile time for constants and is written as a kernel for weights that arrive at run time.
 
+mod winograd;
+
 use crate::ir::{Source, Weight};
 
 /// One loop of a packing nest, outermost first.
@@ -46,26 +48,43 @@ impl PackPiece {
     }
 }
 
+/// What a piece's indices stand for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Elements {
+    /// Elements of the source.
+    #[default]
+    Own,
+    /// Of filters `[o, i, 3, 3]` the elements of `[o, i, 4, 4]`: what they are in Winograd's minimal filtering F(2x2, 3x3), summed in
+    /// f64. Constants only.
+    Winograd,
+}
+
 /// How a weight is packed: f32 elements, pieces one after another.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct PackSpec {
     /// Shape of the source.
     pub source: Vec<usize>,
+    /// What is packed.
+    pub elements: Elements,
     /// Pieces in order.
     pub pieces: Vec<PackPiece>,
 }
 
 impl PackSpec {
+    /// Pieces of a source's own elements.
+    pub fn new(source: Vec<usize>, pieces: Vec<PackPiece>) -> PackSpec {
+        PackSpec { source, elements: Elements::Own, pieces }
+    }
     /// The source as it is, row-major.
     pub fn plain(source: &[usize]) -> PackSpec {
         let loops = source.iter().enumerate().map(|(dim, count)| PackLoop { count: *count, dim, step: 1 }).collect();
         let piece = PackPiece { start: vec![0; source.len()], end: source.to_vec(), loops };
-        PackSpec { source: source.to_vec(), pieces: vec![piece] }
+        PackSpec::new(source.to_vec(), vec![piece])
     }
     /// A vector of `count` elements filled up with zeros to a multiple of `lanes`.
     pub fn padded(count: usize, lanes: usize) -> PackSpec {
         let loops = vec![PackLoop { count: count.next_multiple_of(lanes), dim: 0, step: 1 }];
-        PackSpec { source: vec![count], pieces: vec![PackPiece { start: vec![0], end: vec![count], loops }] }
+        PackSpec::new(vec![count], vec![PackPiece { start: vec![0], end: vec![count], loops }])
     }
     /// Number of packed elements.
     pub fn len(&self) -> usize {
@@ -84,7 +103,11 @@ impl PackSpec {
         for piece in &self.pieces {
             let (lo, hi) = (from.max(begin), (from + out.len()).min(begin + piece.len()));
             if lo < hi {
-                pack_piece(&reader, piece, lo - begin, &mut out[lo - from..hi - from]);
+                let out = &mut out[lo - from..hi - from];
+                match self.elements {
+                    Elements::Own => pack_piece(&reader, piece, lo - begin, out),
+                    Elements::Winograd => winograd::pack_piece(&reader, piece, lo - begin, out),
+                }
             }
             begin += piece.len();
         }
@@ -387,10 +410,10 @@ mod tests {
             let end = vec![oc, ic, ky, kx];
             let piece =
                 |p: usize| PackPiece { start: vec![p * panel, 0, 0, 0], end: end.clone(), loops: loops.clone() };
-            PackSpec { source: end.clone(), pieces: (0..oc.div_ceil(panel)).map(piece).collect() }
+            PackSpec::new(end.clone(), (0..oc.div_ceil(panel)).map(piece).collect())
         };
         let columns = PackPiece { start: vec![1, 3], end: vec![300, 50], loops: vec![l(299, 0, 1), l(64, 1, 1)] };
-        let columns = PackSpec { source: vec![300, 50], pieces: vec![columns] };
+        let columns = PackSpec::new(vec![300, 50], vec![columns]);
         let specs =
             [conv([40, 48, 3, 3], 16, 32), conv([24, 600, 1, 1], 16, 32), conv([33, 20, 5, 1], 16, 16), columns];
         let mut count = 0;
@@ -426,7 +449,7 @@ mod tests {
         let l = |count, dim, step| PackLoop { count, dim, step };
         let loops = vec![l(3, 1, 2), l(2, 1, 1), l(4, 0, 1)];
         let piece = PackPiece { start: vec![0, 0], end: vec![3, 5], loops };
-        let spec = PackSpec { source: vec![3, 5], pieces: vec![piece] };
+        let spec = PackSpec::new(vec![3, 5], vec![piece]);
         let mut all = vec![-1.0; spec.len()];
         spec.pack(&weight(&[3, 5]), 0, &mut all);
         let mut want: Vec<f32> = Vec::new();

@@ -2,6 +2,7 @@
 
 use super::nest::{Nest, Run};
 use super::operand::plain;
+use super::pack::Elements;
 use super::{KernelCall, NoKernel, Operand, PackPiece, PackSpec, View};
 use crate::tile::{
     self, Access, Builder, Cmp, Cond, Index, Kernel, Mem, PointerRef, ScalarId, ScalarOp, Target, VectorOp,
@@ -28,6 +29,9 @@ pub fn pack_calls(
     let (dims, strides) = plain(from.1)?;
     if dims != spec.source {
         return Err(NoKernel(format!("a packing of {:?} for a value of {dims:?}", spec.source)));
+    }
+    if spec.elements != Elements::Own {
+        return Err(NoKernel("filters that arrive at run time are packed as they are".into()));
     }
     let (mut calls, mut skip) = (Vec::new(), 0);
     for piece in spec.pieces.iter().filter(|p| !p.is_empty()) {

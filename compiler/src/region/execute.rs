@@ -426,7 +426,7 @@ mod tests {
         let twice = g.add_node(Op::Binary(BinaryOp::Mul), &[sum, sum], 1, "twice").unwrap()[0];
         g.add_output("sum", sum);
         g.add_output("twice", twice);
-        let compile = CompileOptions { level: Level::X86_64, threads: 1, passes: PassOptions::default() };
+        let compile = CompileOptions { level: Level::X86_64, threads: 1, exact: false, passes: PassOptions::default() };
         let settings = Settings { compile, pool: Pool::shared(1) };
         let made = Executable::new(g.clone(), &settings).unwrap();
         let [Step::Region(region)] = &made.steps[..] else { panic!("one region") };

@@ -79,6 +79,17 @@ struct Writer<'a> {
     tail: Option<ScalarId>,
 }
 
+/// Where the operands of a tile program begin.
+pub(super) struct Bases {
+    pub x: PointerRef,
+    pub w: PointerRef,
+    pub bias: Option<PointerRef>,
+    /// Zero point of the input, and the sums of the weights.
+    pub zero: Option<(PointerRef, PointerRef)>,
+    pub extras: Vec<PointerRef>,
+    pub y: PointerRef,
+}
+
 /// Scalars of an item of work.
 struct Item {
     outer: Vec<ScalarId>,
@@ -98,14 +109,27 @@ impl TileSpec {
             let point = k.base("zero", Access::Read);
             (point, k.base("sums", Access::Read))
         });
-        let extras: Vec<PointerRef> = (0..self.extras.len()).map(|i| k.base(&format!("e{i}"), Access::Read)).collect();
+        let extras = (0..self.extras.len()).map(|i| k.base(&format!("e{i}"), Access::Read)).collect();
         let y = k.base("y", Access::Write);
-        let mut failed = None;
         let (begin, end) = (k.begin(), k.end());
+        self.write(&mut k, Bases { x, w, bias, zero, extras, y }, (begin, end))?;
+        Ok(k.finish())
+    }
+
+    /// Writes the items of a range into a program.
+    pub(super) fn write(
+        &self,
+        k: &mut Builder,
+        bases: Bases,
+        (begin, end): (ScalarId, ScalarId),
+    ) -> Result<(), NoKernel> {
+        let Bases { x, w, bias, zero, extras, y } = bases;
+        let lanes = k.lanes();
+        let mut failed = None;
         k.for_(begin, end, 1, |k, item| {
             let item = self.decode(k, item);
-            let tail = self.tail_lanes.map(|lanes| self.tail_count(k, item.panel, lanes, target.lanes));
-            let writer = Writer { spec: self, lanes: i64::from(target.lanes), tail };
+            let tail = self.tail_lanes.map(|tail| self.tail_count(k, item.panel, tail, lanes));
+            let writer = Writer { spec: self, lanes: i64::from(lanes), tail };
             let w = {
                 let at = offset(k, &item.outer, &self.w_outer, item.panel, self.w_panel);
                 let at = k.pointer(w, at);
@@ -146,10 +170,7 @@ impl TileSpec {
                 }
             });
         });
-        match failed {
-            Some(e) => Err(e),
-            None => Ok(k.finish()),
-        }
+        failed.map_or(Ok(()), Err)
     }
 
     pub(super) fn bytes(&self) -> Option<&Bytes> {

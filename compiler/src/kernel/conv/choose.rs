@@ -103,6 +103,11 @@ pub fn choose_depthwise(target: Target, p: Problem) -> Part {
     best_part(target, Problem { pixels_limit: p.pixels_limit.min(fitting_pixels(target, 1)), ..p }, 0, p.vectors, 1).1
 }
 
+/// Cycles that the model expects of panels of this many vectors.
+pub fn choose_panels(target: Target, p: Problem, vectors: usize) -> f64 {
+    best_part(target, p, 0, p.vectors / vectors, vectors).0
+}
+
 /// Parts that cover all vectors, and the cycles the model expects.
 pub fn choose(target: Target, p: Problem) -> (f64, Vec<Part>) {
     let mut best: (f64, Vec<Part>) = (f64::INFINITY, Vec::new());

@@ -4,6 +4,7 @@ use super::choose::{self, Problem, blocking, choose, choose_depthwise};
 use super::sparse::{self, Meeting};
 use super::spec::{ExtraKind, Numbers, Stream, TileSpec, WeightLayout};
 use super::weights::ConvPack;
+use super::winograd;
 use crate::ir::infer::explicit;
 use crate::ir::{Expression, Node, Op, ValueId, Window};
 use crate::kernel::{
@@ -75,7 +76,7 @@ fn extra(cx: &LowerContext, value: ValueId, y: &Image, vectors: usize, first_vec
         // Channels start at the part's first vector; the operand's bytes begin there by the piece's start.
         let mut piece = piece;
         piece.start[dim] = first_vector * y.lanes;
-        let operand = Operand::Packed(value, PackSpec { source: dims, pieces: vec![piece] });
+        let operand = Operand::Packed(value, PackSpec::new(dims, vec![piece]));
         let stream = Stream { outer: vec![0, 0], panel: vectors as i64 * width, vector: width, row: 0, col: 0 };
         return Ok(Extra { kind: ExtraKind::Channel, operand, stream });
     }
@@ -153,10 +154,15 @@ pub fn lower(cx: &LowerContext, node: &Node) -> Result<Lowered, NoKernel> {
         return Err(NoKernel("the weight of a convolution has rank 4".into()));
     };
     let apart = separate_taps(node, [&x.dims, &weight_dims, &y.dims]);
+    let mut lowered = Lowered::default();
     if apart.is_none() {
         check_halo(&x, &y, window, [ky, kx])?;
+        if let Some(call) = winograd::lower(cx, node, window, (&x, &y))? {
+            lowered.calls.push(call);
+            lowered.calls.extend(zero_halo(cx.target, node.outputs[0], cx.view(node.outputs[0])?));
+            return Ok(lowered);
+        }
     }
-    let mut lowered = Lowered::default();
     let parts = if depthwise { vec![Geometry { input: 1, ..single(x, y) }] } else { geometries(x, y, *group) };
     for g in parts {
         let skipped = g.first * y.lanes * per_group * *group / y.dims[1];
@@ -450,6 +456,6 @@ impl Plan<'_> {
             end: vec![(group + 1) * g.output + g.first * g.y.lanes],
             loops: vec![PackLoop { count, dim: 0, step: 1 }],
         };
-        Ok(PackSpec { source: dims, pieces: (0..g.groups).map(piece).collect() })
+        Ok(PackSpec::new(dims, (0..g.groups).map(piece).collect()))
     }
 }

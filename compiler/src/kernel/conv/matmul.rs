@@ -181,7 +181,7 @@ fn left(
     order.swap(rank - 1, rank - 2);
     let loops = order.iter().map(|dim| PackLoop { count: dims[*dim], dim: *dim, step: 1 }).collect();
     let piece = PackPiece { start: vec![0; rank], end: dims.clone(), loops };
-    let spec = PackSpec { source: dims.clone(), pieces: vec![piece] };
+    let spec = PackSpec::new(dims.clone(), vec![piece]);
     let temporary = Operand::Temporary(lowered.temporaries.len(), 0);
     lowered.calls.extend(pack_calls(cx.target, &spec, (&from, cx.view(value)?), &temporary)?);
     lowered.temporaries.push(spec.len() * 4);
@@ -205,7 +205,7 @@ fn run_time_pack(
     loops.push(PackLoop { count: k, dim: rank - 1, step: 1 });
     loops.push(PackLoop { count: padded, dim: rank - 2, step: 1 });
     let piece = PackPiece { start: vec![0; rank], end: dims.clone(), loops };
-    let spec = PackSpec { source: dims, pieces: vec![piece] };
+    let spec = PackSpec::new(dims, vec![piece]);
     let temporary = Operand::Temporary(lowered.temporaries.len(), 0);
     let from = Operand::Value(value, 0);
     lowered.calls.extend(pack_calls(cx.target, &spec, (&from, cx.view(value)?), &temporary)?);
@@ -277,8 +277,7 @@ impl Product<'_> {
                     start[nd] = first;
                     vec![l(part.panels, nd, panel), l(self.k, kd, 1), l(panel, nd, 1)]
                 };
-                let spec =
-                    PackSpec { source: dims.clone(), pieces: vec![PackPiece { start, end: dims.clone(), loops }] };
+                let spec = PackSpec::new(dims.clone(), vec![PackPiece { start, end: dims.clone(), loops }]);
                 (Operand::Packed(*value, spec), (panel * self.k * 4) as i64, WeightLayout::Packed)
             }
             Right::Rows(value, stride) => {
@@ -366,7 +365,7 @@ impl Product<'_> {
             end: dims.clone(),
             loops: vec![PackLoop { count: part.panels * part.vectors * lanes, dim: 0, step: 1 }],
         };
-        Ok(Operand::Packed(bias, PackSpec { source: dims, pieces: vec![piece] }))
+        Ok(Operand::Packed(bias, PackSpec::new(dims, vec![piece])))
     }
 
     /// An operand of the epilogue: one number, one row of the result's width, or a tensor of the result's shape.
@@ -395,7 +394,7 @@ impl Product<'_> {
             let mut start = vec![0; dims.len()];
             start[dim] = part.first * lanes;
             let loops = vec![PackLoop { count: part.panels * part.vectors * lanes, dim, step: 1 }];
-            let spec = PackSpec { source: dims.clone(), pieces: vec![PackPiece { start, end: dims, loops }] };
+            let spec = PackSpec::new(dims.clone(), vec![PackPiece { start, end: dims, loops }]);
             let stream = Stream { outer: zero, panel, vector: width, row: 0, col: 0 };
             return Ok((ExtraKind::Channel, Operand::Packed(value, spec), stream));
         }

@@ -12,6 +12,7 @@ pub mod sparse;
 mod spec;
 pub mod transposed;
 mod weights;
+mod winograd;
 
 pub use lower::{conv_reach, lower, separate_taps};
 pub use spec::{Bytes, ExtraKind, Numbers, Stream, TileSpec, WeightLayout};

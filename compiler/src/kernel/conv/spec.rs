@@ -190,7 +190,7 @@ impl TileSpec {
 }
 
 /// One word for a step of an epilogue.
-fn step_word(step: &crate::ir::Step) -> String {
+pub(super) fn step_word(step: &crate::ir::Step) -> String {
     let text = match step {
         crate::ir::Step::Unary(op, _) => format!("{op:?}"),
         crate::ir::Step::Binary(op, _, _) => format!("{op:?}"),

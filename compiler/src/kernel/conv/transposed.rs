@@ -143,5 +143,5 @@ fn pack(
             pieces.push(PackPiece { start, end: dims.to_vec(), loops });
         }
     }
-    PackSpec { source: dims.to_vec(), pieces }
+    PackSpec::new(dims.to_vec(), pieces)
 }

@@ -28,7 +28,7 @@ impl ConvPack {
             let l = |count, dim, step| PackLoop { count, dim, step };
             let loops = vec![l(part.panels, 0, self.lanes), l(ky, 2, 1), l(kx, 3, 1), l(self.lanes, 0, 1)];
             pieces.push(PackPiece { start: vec![0; 4], end: self.weight_dims.clone(), loops });
-            return PackSpec { source: self.weight_dims.clone(), pieces };
+            return PackSpec::new(self.weight_dims.clone(), pieces);
         }
         for group in 0..g.groups {
             let first = group * g.output + (part.first + g.first) * self.lanes;
@@ -52,7 +52,7 @@ impl ConvPack {
                 }
             }
         }
-        PackSpec { source: self.weight_dims.clone(), pieces }
+        PackSpec::new(self.weight_dims.clone(), pieces)
     }
 
     /// Merged groups: for each input channel only the output channels `rows` of its own group are not zero.

@@ -116,12 +116,12 @@ fn packs() {
             let x = || vec![(floats(&[a, b], 1), place)];
             let piece = |loops, end| PackPiece { start: vec![0, 0], end, loops };
             let transposed = piece(vec![l(b, 1, 1), l(a, 0, 1)], vec![a, b]);
-            let spec = PackSpec { source: vec![a, b], pieces: vec![transposed] };
+            let spec = PackSpec::new(vec![a, b], vec![transposed]);
             let op = Op::Transpose { perm: vec![1, 0] };
             Case::new(op, x(), Plain).check(&packing(&spec)).unwrap();
 
             let padded = piece(vec![l(a + 2, 0, 1), l(b.div_ceil(2) + 1, 1, 2), l(2, 1, 1)], vec![a, b]);
-            let spec = PackSpec { source: vec![a, b], pieces: vec![padded] };
+            let spec = PackSpec::new(vec![a, b], vec![padded]);
             let right = 2 * (b.div_ceil(2) + 1) - b;
             let pads = Ints::Known([0, 0, 2, right as i64].map(Dim::from).to_vec());
             let op = Op::Pad { mode: PadMode::Constant(0.0), pads };
