@@ -209,6 +209,10 @@ impl Model {
     pub fn level(&self) -> Level {
         self.level
     }
+    /// What the compiler is told.
+    pub fn compile_options(&self) -> CompileOptions {
+        compile_options(&self.options, self.level)
+    }
     /// Time from file to runnable so far, of programs made by runs too.
     pub fn load_timing(&self) -> LoadTiming {
         let mut timing = *self.timing();
@@ -261,7 +265,7 @@ impl Model {
                 return Err(Error::Unbound(symbol));
             }
         }
-        let options = compile_options(&self.options, self.level);
+        let options = self.compile_options();
         if dims.is_empty() {
             return Ok(compile(&self.optimized, &options)?);
         }
@@ -428,8 +432,10 @@ impl Model {
     }
 }
 
+/// What the compiler is to know.
 fn compile_options(options: &Options, level: Level) -> CompileOptions {
-    CompileOptions { level, threads: options.thread_count(), passes: options.passes.clone() }
+    let Options { exact, passes, .. } = options.clone();
+    CompileOptions { level, threads: options.thread_count(), exact, passes }
 }
 
 /// Refuses a value that is not of an input's element type and rank.

@@ -14,6 +14,9 @@ pub struct Options {
     pub threads: Option<usize>,
     /// Values of symbolic dimensions, fixed for the life of the model.
     pub dims: Bindings,
+    /// Whether convolutions multiply what their definition names, instead of by minimal filtering where that is faster; results
+    /// then differ from those of the definition by rounding alone, as they do with any order of summation.
+    pub exact: bool,
     /// Bounds on the file.
     pub limits: Limits,
     /// Passes: what to record, skip, and where to stop.

@@ -52,6 +52,9 @@ pub struct ModelArgs {
     /// CPU level of the code: x86-64, x86-64-v3, x86-64-v4, x86-64-v4-vnni or aarch64; this machine's best if not given
     #[arg(long, value_name = "LEVEL")]
     pub cpu: Option<Level>,
+    /// Convolve by the definition alone: no algorithm that takes fewer products and rounds otherwise
+    #[arg(long)]
+    pub exact: bool,
 }
 
 /// How large the symbolic dimensions are.
@@ -87,7 +90,7 @@ impl SizeArgs {
 impl ModelArgs {
     /// The options that these arguments stand for.
     pub fn options(&self, threads: usize) -> Result<Options, Failure> {
-        Ok(Options { level: self.cpu, ..self.sizes.options(threads)? })
+        Ok(Options { level: self.cpu, exact: self.exact, ..self.sizes.options(threads)? })
     }
 
     /// The model's file name, for messages.

@@ -145,7 +145,8 @@ fn specialisations(dims: &[(String, i64)]) -> Vec<Bindings> {
 
 /// A program for these dimensions; none where only a run can tell the sizes, and an executable can make it then.
 fn compile(args: &Args, level: Level, dims: Bindings) -> Result<Option<CompiledModel>, Stop> {
-    let model = Model::open(&args.model.model, Options { level: Some(level), dims, ..Options::default() })?;
+    let options = Options { level: Some(level), dims, exact: args.model.exact, ..Options::default() };
+    let model = Model::open(&args.model.model, options)?;
     if args.emit == Kind::Exe && !model.is_static() {
         return Ok(None);
     }

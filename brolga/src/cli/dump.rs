@@ -151,8 +151,7 @@ impl Part {
 }
 
 fn compiled(model: &Model, graph: &Graph) -> Result<Compiled, Stop> {
-    let threads = brolga_runtime::default_threads().get();
-    let options = CompileOptions { level: model.level(), threads, passes: PassOptions::default() };
+    let options = CompileOptions { passes: PassOptions::default(), ..model.compile_options() };
     Ok(compile(graph, &options).map_err(Error::from)?)
 }
 

@@ -128,8 +128,7 @@ impl Trial<'_> {
     }
 
     fn run(&self, graph: &Graph) -> Result<Vec<Shared>, Stop> {
-        let options =
-            CompileOptions { level: self.model.level(), threads: self.threads, passes: PassOptions::default() };
+        let options = CompileOptions { passes: PassOptions::default(), ..self.model.compile_options() };
         let pool = Pool::shared(self.threads);
         if !is_static(graph) {
             let cut = Executable::new(graph.clone(), &Settings { compile: options, pool }).map_err(Error::from)?;

@@ -48,6 +48,7 @@ struct Contents {
     files: BTreeMap<String, Part>,
     dims: Bindings,
     level: Option<Level>,
+    exact: bool,
 }
 
 /// A model that a program carries in its own file.
@@ -66,6 +67,7 @@ pub struct Bundle {
     files: Vec<(String, Bytes)>,
     dims: Bindings,
     level: Option<Level>,
+    exact: bool,
 }
 
 impl Bundle {
@@ -91,9 +93,9 @@ impl Bundle {
             return Err("the table of what it carries is not what was written".into());
         }
         let contents: Contents = serde_json::from_slice(&table).map_err(|error| error.to_string())?;
-        let Contents { model, files, dims, level } = contents;
+        let Contents { model, files, dims, level, exact } = contents;
         let files = files.into_iter().map(|(name, at)| Ok((name, part(at)?))).collect::<Result<_, &str>>()?;
-        Ok(Bundle { model: part(model)?, files, dims, level })
+        Ok(Bundle { model: part(model)?, files, dims, level, exact })
     }
 
     /// Values of symbolic dimensions that were given when it was made.
@@ -122,11 +124,11 @@ impl Bundle {
         let level = options.level.or(self.level);
         let files = self.files.iter().cloned().collect();
         let loaded = decode_with_files(self.model.clone(), files, &options.limits)?;
-        Model::build(&Arc::new(loaded), Options { level, dims, ..options }, start)
+        Model::build(&Arc::new(loaded), Options { level, dims, exact: self.exact || options.exact, ..options }, start)
     }
 
     /// Writes a copy of the program `engine`, which is the `brolga` command or another program that asks [`Bundle::carried`],
-    /// with the model and all files it refers to. Of the options, the CPU level and the dimensions are kept with it. The same
+    /// with the model and all files it refers to. Of the options, the CPU level, the dimensions and `exact` are kept with it. The same
     /// files give the same bytes.
     pub fn write(engine: &Path, model: &Path, options: &Options, output: &Path) -> Result<(), AotError> {
         let refused = |why| AotError::NoEngine { path: engine.to_owned(), why };
@@ -151,6 +153,7 @@ impl Bundle {
                 files: BTreeMap::new(),
                 dims: options.dims.clone(),
                 level: options.level,
+                exact: options.exact,
             };
             for (name, bytes) in &external {
                 contents.files.insert(name.clone(), out.append(bytes)?);

@@ -31,17 +31,17 @@ pub(super) fn pack_piece(r: &Reader, piece: &PackPiece, from: usize, out: &mut [
 fn element(r: &Reader, index: &[usize]) -> f32 {
     let (&[o, i, u, v], &[so, si, sy, sx]) = (index, &r.strides[..]) else { return 0.0 };
     let (Some(of_row), Some(of_column)) = (G.get(u), G.get(v)) else { return 0.0 };
+    let of_taps = r.scales.iter().any(|(axis, _)| *axis > 1);
+    let first = o * so + i * si;
     let mut sum = 0.0;
-    for (y, a) in of_row.iter().enumerate() {
-        for (x, b) in of_column.iter().enumerate() {
-            let part = a * b;
-            if part != 0.0 {
-                let factor = if r.scales.is_empty() { 1.0 } else { r.factor(&[o, i, y, x]) };
-                sum += part * factor * f64::from(r.at(o * so + i * si + y * sy + x * sx));
-            }
+    for (y, a) in of_row.iter().enumerate().filter(|(_, a)| **a != 0.0) {
+        for (x, b) in of_column.iter().enumerate().filter(|(_, b)| **b != 0.0) {
+            let factor = if of_taps { r.factor(&[o, i, y, x]) } else { 1.0 };
+            sum += a * b * factor * f64::from(r.at(first + y * sy + x * sx));
         }
     }
-    sum as f32
+    let factor = if of_taps { 1.0 } else { r.factor(&[o, i, 0, 0]) };
+    (sum * factor) as f32
 }
 
 #[cfg(test)]
