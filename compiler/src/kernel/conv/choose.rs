@@ -21,7 +21,7 @@ const PANEL: usize = 320 << 10;
 /// Tiles that have to share a panel for handing on sums to be worth it: fewer read the weights about once, from wherever they lie.
 const FEW_TILES: usize = 3;
 /// Items of work that a call is cut into, at least, when its size allows: enough for the workers to balance.
-const ITEMS: usize = 12;
+pub const ITEMS: usize = 12;
 
 /// Panels of equal width covering part of the output channels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

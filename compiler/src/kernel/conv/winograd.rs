@@ -37,7 +37,8 @@ use brolga_runtime::DType;
 
 /// Points of a tile: the products that stand for its 36.
 const POINTS: usize = 16;
-/// Tiles below which weights, 16 for 9, cost more than the products that are saved; and they are what a model's size is.
+/// Tiles below which the definition is kept: filters take 16 numbers for 9, small planes have the most of them, and reading them costs
+/// what the products save.
 const FEWEST_TILES: usize = 400;
 /// Bytes of the transformed input of a block, and of the sums of a part of the output channels: with the filters of a point they
 /// stay in the second-level cache.
@@ -120,7 +121,8 @@ impl Spec {
             return None;
         }
         let pixels = fitting_pixels(target, 2);
-        let most = (BLOCK / (channels * 4 * POINTS) / pixels).max(1) * pixels;
+        let most = (BLOCK / (channels * 4 * POINTS)).min(total / choose::ITEMS);
+        let most = (most / pixels).max(1) * pixels;
         let block = total.div_ceil(total.div_ceil(most));
         let fits = |part: &usize| outputs % (part * panel) == 0 && block * part * panel * 4 * POINTS <= SUMS;
         let part = (1..=outputs / panel).rev().find(fits).unwrap_or(1) * panel;
