@@ -78,7 +78,10 @@ pub(super) fn lower(
 ) -> Result<Option<KernelCall>, NoKernel> {
     let Op::Conv { group: 1, bias, epilogue, .. } = &node.op else { return Ok(None) };
     let (Some(&weight), lanes) = (node.inputs.get(1), cx.target.lanes as usize) else { return Ok(None) };
-    let constant = cx.graph.weight(weight).is_some_and(|w| w.dtype == DType::F32 && PackSpec::accepts(w));
+    let constant = cx
+        .graph
+        .weight(weight)
+        .is_some_and(|w| w.dtype == DType::F32 && PackSpec::accepts(w) && w.scales.iter().all(|scale| scale.axis < 2));
     let three = window.kernel == [3, 3] && window.stride == [1, 1] && window.dilation == [1, 1];
     if cx.exact || !constant || !three || x.lanes != lanes || y.lanes != lanes {
         return Ok(None);

@@ -5,7 +5,8 @@ use super::{PackPiece, Reader};
 /// `G`: what each of the four numbers of a row or column takes from its three taps.
 const G: [[f64; 3]; 4] = [[1.0, 0.0, 0.0], [0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [0.0, 0.0, 1.0]];
 
-/// Packed elements `from..from + out.len()` of a piece over `[o, i, 4, 4]`; the source is `[o, i, 3, 3]`.
+/// Packed elements `from..from + out.len()` of a piece over `[o, i, 4, 4]`; the source is `[o, i, 3, 3]`, and its factors are the same
+/// for all taps of a filter.
 pub(super) fn pack_piece(r: &Reader, piece: &PackPiece, from: usize, out: &mut [f32]) {
     let Some((last, outer)) = piece.loops.split_last() else { return };
     let (mut at, end) = (from, from + out.len());
@@ -18,30 +19,29 @@ pub(super) fn pack_piece(r: &Reader, piece: &PackPiece, from: usize, out: &mut [
             rest /= l.count;
         }
         index[last.dim] += first * last.step;
-        for to in &mut out[at - from..at - from + count] {
-            let inside = index.iter().zip(&piece.end).all(|(i, end)| i < end);
-            *to = if inside { element(r, &index) } else { 0.0 };
-            index[last.dim] += last.step;
-        }
+        let row = &mut out[at - from..at - from + count];
+        let inside = index.iter().zip(&piece.end).all(|(i, end)| i < end);
+        let room = piece.end[last.dim].saturating_sub(index[last.dim]).div_ceil(last.step.max(1));
+        let (own, beyond) = row.split_at_mut(if inside { room.min(count) } else { 0 });
+        pack_row(r, index, (last.dim, last.step), own);
+        beyond.fill(0.0);
         at += count;
     }
 }
 
-/// One number of `G g G^T`, rounded once.
-fn element(r: &Reader, index: &[usize]) -> f32 {
-    let (&[o, i, u, v], &[so, si, sy, sx]) = (index, &r.strides[..]) else { return 0.0 };
-    let (Some(of_row), Some(of_column)) = (G.get(u), G.get(v)) else { return 0.0 };
-    let of_taps = r.scales.iter().any(|(axis, _)| *axis > 1);
-    let first = o * so + i * si;
-    let mut sum = 0.0;
-    for (y, a) in of_row.iter().enumerate().filter(|(_, a)| **a != 0.0) {
-        for (x, b) in of_column.iter().enumerate().filter(|(_, b)| **b != 0.0) {
-            let factor = if of_taps { r.factor(&[o, i, y, x]) } else { 1.0 };
-            sum += a * b * factor * f64::from(r.at(first + y * sy + x * sx));
-        }
+/// Numbers of `G g G^T` at one point, of filters one after another along a dimension, each rounded once.
+fn pack_row(r: &Reader, mut index: Vec<usize>, (dim, step): (usize, usize), out: &mut [f32]) {
+    let (&[o, i, u, v], &[so, si, sy, sx]) = (&index[..], &r.strides[..]) else { return };
+    let (Some(of_row), Some(of_column)) = (G.get(u), G.get(v)) else { return };
+    let taps = (0..9).map(|n| (n / 3, n % 3)).map(|(y, x)| (y * sy + x * sx, of_row[y] * of_column[x]));
+    let taps: Vec<(usize, f64)> = taps.filter(|(_, part)| *part != 0.0).collect();
+    let (mut filter, along) = (o * so + i * si, step * r.strides[dim]);
+    for to in out {
+        let sum: f64 = taps.iter().map(|(tap, part)| part * f64::from(r.at(filter + tap))).sum();
+        *to = if r.scales.is_empty() { sum as f32 } else { (sum * r.factor(&index)) as f32 };
+        filter += along;
+        index[dim] += step;
     }
-    let factor = if of_taps { 1.0 } else { r.factor(&[o, i, 0, 0]) };
-    (sum * factor) as f32
 }
 
 #[cfg(test)]
