@@ -134,8 +134,9 @@ fn add_jobs<'a>(
                 weight = Arc::new(Weight::from_tensor(&tensor));
             }
             let floats: &mut [f32] = bytemuck::try_cast_slice_mut(out).map_err(|e| failed(*value, e.to_string()))?;
-            for (i, part) in floats.chunks_mut(GRAIN).enumerate() {
-                jobs.push(Job { weight: weight.clone(), spec, from: i * GRAIN, out: std::sync::Mutex::new(part) });
+            let grain = GRAIN.next_multiple_of(spec.unit());
+            for (i, part) in floats.chunks_mut(grain).enumerate() {
+                jobs.push(Job { weight: weight.clone(), spec, from: i * grain, out: std::sync::Mutex::new(part) });
             }
         }
     }

@@ -95,6 +95,14 @@ impl PackSpec {
         self.len() == 0
     }
 
+    /// Packed elements that are best made together, in parts that begin at multiples of them.
+    pub fn unit(&self) -> usize {
+        match (self.elements, &self.pieces[..]) {
+            (Elements::Winograd, [piece]) => winograd::unit(piece),
+            _ => 1,
+        }
+    }
+
     /// Evaluates packed elements `from..from + out.len()` of an f32 weight. Parts can be packed by different threads.
     /// The weight must be [`PackSpec::accepts`]ed.
     pub fn pack(&self, weight: &Weight, from: usize, out: &mut [f32]) {

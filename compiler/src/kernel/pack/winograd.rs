@@ -2,46 +2,74 @@
 
 use super::{PackPiece, Reader};
 
-/// `G`: what each of the four numbers of a row or column takes from its three taps.
-const G: [[f64; 3]; 4] = [[1.0, 0.0, 0.0], [0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [0.0, 0.0, 1.0]];
+/// Packed elements that one iteration of a piece's first loop makes: filters are transformed whole, so that parts of a piece which
+/// begin and end with them cost the least.
+pub(super) fn unit(piece: &PackPiece) -> usize {
+    piece.loops.iter().skip(1).map(|l| l.count).product::<usize>().max(1)
+}
 
 /// Packed elements `from..from + out.len()` of a piece over `[o, i, 4, 4]`; the source is `[o, i, 3, 3]`, and its factors are the same
 /// for all taps of a filter.
 pub(super) fn pack_piece(r: &Reader, piece: &PackPiece, from: usize, out: &mut [f32]) {
-    let Some((last, outer)) = piece.loops.split_last() else { return };
-    let (mut at, end) = (from, from + out.len());
-    while at < end {
-        let (mut rest, first) = (at / last.count, at % last.count);
-        let count = (last.count - first).min(end - at);
-        let mut index = piece.start.clone();
-        for l in outer.iter().rev() {
-            index[l.dim] += rest % l.count * l.step;
-            rest /= l.count;
+    let Some((first, inner)) = piece.loops.split_first() else { return };
+    let (unit, end) = (unit(piece), from + out.len());
+    for part in from / unit..end.div_ceil(unit) {
+        let mut start = piece.start.clone();
+        start[first.dim] += part * first.step;
+        let of_part = PackPiece { start, end: piece.end.clone(), loops: inner.to_vec() };
+        let begin = part * unit;
+        let (lo, hi) = (begin.max(from), (begin + unit).min(end));
+        let to = &mut out[lo - from..hi - from];
+        if to.len() == unit {
+            pack_part(r, &of_part, to);
+        } else {
+            let mut whole = vec![0.0; unit];
+            pack_part(r, &of_part, &mut whole);
+            to.copy_from_slice(&whole[lo - begin..hi - begin]);
         }
-        index[last.dim] += first * last.step;
-        let row = &mut out[at - from..at - from + count];
-        let inside = index.iter().zip(&piece.end).all(|(i, end)| i < end);
-        let room = piece.end[last.dim].saturating_sub(index[last.dim]).div_ceil(last.step.max(1));
-        let (own, beyond) = row.split_at_mut(if inside { room.min(count) } else { 0 });
-        pack_row(r, index, (last.dim, last.step), own);
-        beyond.fill(0.0);
-        at += count;
     }
 }
 
-/// Numbers of `G g G^T` at one point, of filters one after another along a dimension, each rounded once.
-fn pack_row(r: &Reader, mut index: Vec<usize>, (dim, step): (usize, usize), out: &mut [f32]) {
-    let (&[o, i, u, v], &[so, si, sy, sx]) = (&index[..], &r.strides[..]) else { return };
-    let (Some(of_row), Some(of_column)) = (G.get(u), G.get(v)) else { return };
-    let taps = (0..9).map(|n| (n / 3, n % 3)).map(|(y, x)| (y * sy + x * sx, of_row[y] * of_column[x]));
-    let taps: Vec<(usize, f64)> = taps.filter(|(_, part)| *part != 0.0).collect();
-    let (mut filter, along) = (o * so + i * si, step * r.strides[dim]);
-    for to in out {
-        let sum: f64 = taps.iter().map(|(tap, part)| part * f64::from(r.at(filter + tap))).sum();
-        *to = if r.scales.is_empty() { sum as f32 } else { (sum * r.factor(&index)) as f32 };
-        filter += along;
-        index[dim] += step;
+/// All filters of a piece: its loops over dimensions 0 and 1 walk filters, those over 2 and 3 their numbers.
+fn pack_part(r: &Reader, piece: &PackPiece, out: &mut [f32]) {
+    let mut packed = 1;
+    let (mut filters, mut numbers) = (Vec::new(), [0; 2]);
+    for l in piece.loops.iter().rev() {
+        match l.dim {
+            0 | 1 => filters.push((l, packed)),
+            dim => numbers[dim - 2] = packed,
+        }
+        packed *= l.count;
     }
+    for n in 0..filters.iter().map(|(l, _)| l.count).product() {
+        let (mut rest, mut at, mut index) = (n, 0, [piece.start[0], piece.start[1]]);
+        for (l, packed) in &filters {
+            index[l.dim] += rest % l.count * l.step;
+            at += rest % l.count * packed;
+            rest /= l.count;
+        }
+        let inside = index[0] < piece.end[0] && index[1] < piece.end[1];
+        let filter = if inside { transformed(r, index) } else { [[0.0; 4]; 4] };
+        for (u, row) in filter.iter().enumerate() {
+            for (v, number) in row.iter().enumerate() {
+                out[at + u * numbers[0] + v * numbers[1]] = *number;
+            }
+        }
+    }
+}
+
+/// `G g G^T` of a filter, in f64, each number rounded once.
+fn transformed(r: &Reader, [o, i]: [usize; 2]) -> [[f32; 4]; 4] {
+    let &[so, si, sy, sx] = &r.strides[..] else { return [[0.0; 4]; 4] };
+    let factor = if r.scales.is_empty() { 1.0 } else { r.factor(&[o, i, 0, 0]) };
+    let tap = |y: usize, x: usize| f64::from(r.at(o * so + i * si + y * sy + x * sx)) * factor;
+    let columns = [0, 1, 2].map(|x| four([tap(0, x), tap(1, x), tap(2, x)]));
+    [0, 1, 2, 3].map(|u| four(columns.map(|column| column[u])).map(|number| number as f32))
+}
+
+/// `G g` of three taps.
+fn four([a, b, c]: [f64; 3]) -> [f64; 4] {
+    [a, (a + b + c) / 2.0, (a - b + c) / 2.0, c]
 }
 
 #[cfg(test)]
@@ -60,13 +88,13 @@ mod tests {
         let scale: Vec<f64> = (0..o).map(|n| 1.0 + n as f64).collect();
         weight.scales.push(Arc::new(AxisScale { axis: 0, scale: scale.clone() }));
         let l = |count, dim, step| PackLoop { count, dim, step };
-        let loops = vec![l(4, 2, 1), l(4, 3, 1), l(2, 0, 4), l(i, 1, 1), l(4, 0, 1)];
+        let loops = vec![l(2, 0, 4), l(4, 2, 1), l(4, 3, 1), l(2, 0, 2), l(i, 1, 1), l(2, 0, 1)];
         let piece = PackPiece { start: vec![0; 4], end: vec![o, i, 4, 4], loops };
         let spec = PackSpec { source: vec![o, i, 3, 3], elements: Elements::Winograd, pieces: vec![piece] };
         let mut want = Vec::new();
-        for (u, v) in (0..16).map(|n| (n / 4, n % 4)) {
-            for (panel, input, lane) in (0..2 * i * 4).map(|n| (n / (4 * i), n / 4 % i, n % 4)) {
-                let output = panel * 4 + lane;
+        for (part, u, v) in (0..32).map(|n| (n / 16, n / 4 % 4, n % 4)) {
+            for (panel, input, lane) in (0..2 * i * 2).map(|n| (n / (2 * i), n / 2 % i, n % 2)) {
+                let output = part * 4 + panel * 2 + lane;
                 if output >= o {
                     want.push(0.0);
                     continue;
