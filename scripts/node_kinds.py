@@ -80,6 +80,14 @@ class Nodes:
             attributes["kernel_shape"] = kernel
         return Case("Conv", self.one([11, 22]), operands, group=group, **attributes)
 
+    def wide_convolution(self):
+        """Planes and channels for which fewer products than the definition's are known."""
+        channels, out = self.one([16, 32, 48]), self.one([32, 64, 96])
+        operands = [self.input(self.floats(self.int(1, 2), channels, *self.extents(2, 36, 60))),
+                    self.constant(self.floats(out, channels, 3, 3) / np.float32(channels)),
+                    self.constant(self.floats(out)) if self.chance(0.5) else None]
+        return Case("Conv", self.one([11, 22]), operands, pads=[self.int(0, 2) for _ in range(4)])
+
     def transposed(self):
         rank, group = self.one([1, 2, 2, 3]), self.one([1, 1, 2])
         kernel, attributes = self.window(rank)
@@ -574,7 +582,8 @@ class Nodes:
 
 
 KINDS = [
-    Nodes.convolution, Nodes.transposed, Nodes.quantised_convolution, Nodes.pooling, Nodes.unpooling, Nodes.whole, Nodes.resize,
+    Nodes.convolution, Nodes.wide_convolution, Nodes.transposed, Nodes.quantised_convolution, Nodes.pooling, Nodes.unpooling,
+    Nodes.whole, Nodes.resize,
     Nodes.pad, Nodes.slice, Nodes.gather, Nodes.gather_elements, Nodes.gather_nd, Nodes.scatter_elements, Nodes.scatter_nd,
     Nodes.split, Nodes.reshape, Nodes.stretch, Nodes.concat, Nodes.transpose, Nodes.squeeze, Nodes.movement, Nodes.selection,
     Nodes.suppression, Nodes.regions, Nodes.sampling, Nodes.unary, Nodes.binary, Nodes.choose, Nodes.clip, Nodes.cast, Nodes.softmax,
