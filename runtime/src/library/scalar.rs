@@ -109,10 +109,8 @@ macro_rules! with_type {
 }
 pub(crate) use with_type;
 
-// The functions of both kinds are not inlined: every executable would have them once for each type.
 impl UnaryOp {
     /// The function on a float. [`UnaryOp::Not`] and [`UnaryOp::IsNaN`] give 1 and 0.
-    #[inline(never)]
     pub fn float(self, x: f64) -> f64 {
         let wide = f64::from;
         match self {
@@ -196,7 +194,6 @@ impl UnaryOp {
     }
 
     /// The function on an integer, where it has one.
-    #[inline(never)]
     pub(super) fn int(self, x: i128) -> Result<i128, LibraryError> {
         Ok(match self {
             UnaryOp::Abs => x.abs(),
@@ -252,7 +249,6 @@ impl BinaryOp {
     }
 
     /// The function on floats; comparisons and logic give 1 and 0.
-    #[inline(never)]
     pub fn float(self, a: f64, b: f64) -> f64 {
         let truth = |t: bool| f64::from(u8::from(t));
         match self {
@@ -288,7 +284,6 @@ impl BinaryOp {
     }
 
     /// The function on integers (and bools as 0 and 1).
-    #[inline(never)]
     pub(super) fn int(self, a: i128, b: i128) -> Result<i128, LibraryError> {
         let truth = |t: bool| i128::from(t);
         let divisor = || if b == 0 { Err(LibraryError::DivisionByZero) } else { Ok(b) };

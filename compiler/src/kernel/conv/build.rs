@@ -117,16 +117,11 @@ impl TileSpec {
     }
 
     /// Writes the items of a range into a program.
-    pub(super) fn write(
-        &self,
-        k: &mut Builder,
-        bases: Bases,
-        (begin, end): (ScalarId, ScalarId),
-    ) -> Result<(), NoKernel> {
+    pub(super) fn write(&self, k: &mut Builder, bases: Bases, items: (ScalarId, ScalarId)) -> Result<(), NoKernel> {
         let Bases { x, w, bias, zero, extras, y } = bases;
         let lanes = k.lanes();
         let mut failed = None;
-        k.for_(begin, end, 1, |k, item| {
+        k.for_(items.0, items.1, 1, |k, item| {
             let item = self.decode(k, item);
             let tail = self.tail_lanes.map(|tail| self.tail_count(k, item.panel, tail, lanes));
             let writer = Writer { spec: self, lanes: i64::from(lanes), tail };

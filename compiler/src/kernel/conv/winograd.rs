@@ -37,8 +37,8 @@ use brolga_runtime::DType;
 
 /// Points of a tile: the products that stand for its 36.
 const POINTS: usize = 16;
-/// Tiles below which the definition is kept: filters take 16 numbers for 9, small planes have the most of them, and reading them costs
-/// what the products save.
+/// Tiles below which the definition is kept: filters take 16 numbers for 9, and small planes have the most of them, so that the model
+/// would grow most where the least is saved.
 const FEWEST_TILES: usize = 400;
 /// Bytes of the transformed input of a block, and of the sums of a part of the output channels: with the filters of a point they
 /// stay in the second-level cache.
