@@ -1,14 +1,18 @@
 //! Worker threads that run one job together and sleep when there is none.
 //!
 //! Who waits spins for about as long as a wake-up costs, then parks. There is no queue and no stealing: worker `w` of `W` knows
-//! its share. A caller that finds the pool at work runs its job alone, so no call ever waits for another.
+//! its share of most of a job's items, and the last quarter goes to whoever comes first, because two cores are seldom equally
+//! fast (a neighbour on the same core, a turbo limit, small cores beside large ones) and all wait for the slowest. What an item
+//! computes does not depend on who computes it. A caller that finds the pool at work runs its job alone, so no call ever waits
+//! for another.
 #![allow(unsafe_code)]
 
 use crate::threads::default_threads;
 use std::cell::UnsafeCell;
 use std::collections::HashMap;
+use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -114,9 +118,43 @@ impl Team<'_> {
     }
 
     /// This worker's part of `0..items`.
-    pub fn share(&self, items: u64) -> std::ops::Range<u64> {
+    pub fn share(&self, items: u64) -> Range<u64> {
         let bound = |worker: usize| (u128::from(items) * worker as u128 / self.workers as u128) as u64;
         bound(self.worker)..bound(self.worker + 1)
+    }
+
+    /// The ranges of `0..items` that this worker computes: its share of the first three quarters, then pieces of the rest until
+    /// there are none. `taken` counts the items of the rest that have an owner; all workers give the same one, 0 at the start.
+    pub fn ranges<'a>(&self, items: u64, taken: &'a AtomicU64) -> Ranges<'a> {
+        let fixed = if self.workers == 1 { items } else { items - items / 4 };
+        let share = Some(self.share(fixed)).filter(|share| !share.is_empty());
+        Ranges { share, rest: fixed..items, workers: self.workers as u64, taken }
+    }
+}
+
+/// The ranges of items that a worker computes; see [`Team::ranges`].
+pub struct Ranges<'a> {
+    share: Option<Range<u64>>,
+    rest: Range<u64>,
+    workers: u64,
+    taken: &'a AtomicU64,
+}
+
+impl Iterator for Ranges<'_> {
+    type Item = Range<u64>;
+
+    fn next(&mut self) -> Option<Range<u64>> {
+        if let Some(share) = self.share.take() {
+            return Some(share);
+        }
+        let items = self.rest.end - self.rest.start;
+        // Pieces become smaller towards the end, where they decide who waits; below an eighth of a worker's part of the rest
+        // the claims would cost more than the waiting.
+        let smallest = (items / (8 * self.workers)).max(1);
+        let piece = |taken: u64| (items - taken).min(smallest.max((items - taken) / (2 * self.workers)));
+        let claim = |taken| (taken < items).then(|| taken + piece(taken));
+        let begin = self.taken.fetch_update(Ordering::Relaxed, Ordering::Relaxed, claim).ok()?;
+        Some(self.rest.start + begin..self.rest.start + begin + piece(begin))
     }
 }
 

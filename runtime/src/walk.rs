@@ -8,7 +8,7 @@ use crate::{
     Block, Call, Program, Region, RunError, Space, Step, Team, TensorRegion, TensorView, TensorViewMut, library,
 };
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -73,6 +73,8 @@ pub(crate) struct Walk<'a> {
     failure: Mutex<Option<(Place, RunError)>>,
     timed: bool,
     timings: Mutex<Vec<Duration>>,
+    /// For each call in order, what [`Team::ranges`] counts.
+    taken: Vec<AtomicU64>,
 }
 
 impl<'a> Walk<'a> {
@@ -84,7 +86,9 @@ impl<'a> Walk<'a> {
         timed: bool,
     ) -> Self {
         let (stop, failure, timings) = (AtomicBool::new(false), Mutex::default(), Mutex::default());
-        Walk { program, bases, cancel, deadline, stop, failure, timed, timings }
+        let calls = program.steps.iter().map(|step| step.calls.len()).sum();
+        let taken = std::iter::repeat_with(AtomicU64::default).take(calls).collect();
+        Walk { program, bases, cancel, deadline, stop, failure, timed, timings, taken }
     }
 
     /// The whole program on this thread; false after a panic.
@@ -97,12 +101,13 @@ impl<'a> Walk<'a> {
         let first = team.worker == 0;
         let mut operands = Vec::new();
         let mut times = Vec::new();
+        let mut taken = self.taken.iter();
         for (index, step) in self.program.steps.iter().enumerate() {
             let begin = (first && self.timed).then(Instant::now);
             if first && let Some(error) = self.told_to_stop() {
                 self.fail((index, 0, 0), error);
             }
-            self.step(index, step, team, &mut operands);
+            self.step(index, (step, &mut taken), team, &mut operands);
             team.meet();
             times.extend(begin.map(|begin| begin.elapsed()));
         }
@@ -133,9 +138,15 @@ impl<'a> Walk<'a> {
         self.stop.store(true, Ordering::Relaxed);
     }
 
-    fn step(&self, index: usize, step: &Step, team: Team<'_>, operands: &mut Vec<*mut u8>) {
+    fn step(
+        &self,
+        index: usize,
+        (step, taken): (&Step, &mut std::slice::Iter<'_, AtomicU64>),
+        team: Team<'_>,
+        operands: &mut Vec<*mut u8>,
+    ) {
         let mut previous = None;
-        for (number, call) in step.calls.iter().enumerate() {
+        for (number, (call, taken)) in step.calls.iter().zip(taken).enumerate() {
             if meets_before(previous, call) {
                 team.meet();
             }
@@ -143,29 +154,35 @@ impl<'a> Walk<'a> {
             if self.stop.load(Ordering::Relaxed) {
                 continue;
             }
-            if let Err(detail) = self.call(call, team, operands) {
+            if let Err(detail) = self.call((call, taken), team, operands) {
                 let (kernel, node) = (step.kernel.clone(), step.node.clone());
                 self.fail((index, number, team.worker), RunError::Step { step: index, kernel, node, detail });
             }
         }
     }
 
-    fn call(&self, call: &Call, team: Team<'_>, operands: &mut Vec<*mut u8>) -> Result<(), String> {
+    fn call(
+        &self,
+        (call, taken): (&Call, &AtomicU64),
+        team: Team<'_>,
+        operands: &mut Vec<*mut u8>,
+    ) -> Result<(), String> {
         match call {
             Call::Kernel { function, operands: regions, args, extent, .. } => {
-                let share = team.share(*extent);
                 let Some(entry) = self.program.functions.entries.get(*function as usize) else {
                     return Err(format!("there is no function {function}"));
                 };
-                if share.is_empty() {
-                    return Ok(());
-                }
                 operands.clear();
                 operands.extend(regions.iter().map(|region| self.bases.address(*region, team.worker)));
-                // SAFETY: the compiler made code, operands and extent for each other, `Instance::new` checked the level, and the
-                // owner of the code lives in the program.
-                let code = unsafe { entry(operands.as_ptr(), args.as_ptr(), share.start as i64, share.end as i64) };
-                if code == 0 { Ok(()) } else { Err(format!("check {code} in the kernel did not hold")) }
+                for range in team.ranges(*extent, taken) {
+                    // SAFETY: the compiler made code, operands and extent for each other, `Instance::new` checked the level, and
+                    // the owner of the code lives in the program.
+                    let code = unsafe { entry(operands.as_ptr(), args.as_ptr(), range.start as i64, range.end as i64) };
+                    if code != 0 {
+                        return Err(format!("check {code} in the kernel did not hold"));
+                    }
+                }
+                Ok(())
             }
             Call::Copy { from, to, bytes } => {
                 let share = team.share(bytes.div_ceil(COPY_LINE));

@@ -21,6 +21,36 @@ fn shares_cover_everything_once() {
     assert_eq!(cases, 56);
 }
 
+/// Whoever comes first, and however the claims of the workers mix.
+#[test]
+fn ranges_cover_everything_once() {
+    let mut cases = 0;
+    for items in [0, 1, 2, 3, 4, 7, 9, 64, 111, 1000] {
+        for workers in [1, 2, 3, 8, 100] {
+            for turn in [1, 2, 7] {
+                let taken = AtomicU64::new(0);
+                let team = |worker| Team { worker, workers, barrier: None }.ranges(items, &taken);
+                let mut open: Vec<_> = (0..workers).map(team).collect();
+                let mut seen = vec![0; items as usize];
+                let mut worker = 0;
+                while !open.is_empty() {
+                    worker = (worker + turn) % open.len();
+                    match open[worker].next() {
+                        Some(range) => {
+                            assert!(!range.is_empty());
+                            range.for_each(|item| seen[item as usize] += 1);
+                        }
+                        None => drop(open.remove(worker)),
+                    }
+                }
+                assert!(seen.iter().all(|times| *times == 1), "{items} items, {workers} workers: {seen:?}");
+                cases += 1;
+            }
+        }
+    }
+    assert_eq!(cases, 150);
+}
+
 #[test]
 fn every_worker_runs_every_job_once() {
     for threads in [1, 2, 4] {
