@@ -6,14 +6,16 @@ use crate::exit::{ExitCode, Failure};
 use crate::options::RunArgs;
 use crate::run::{Dim, PortInfo, Runnable, execute};
 use crate::steady::time_runs;
-use brolga_runtime::{Functions, Instance, KernelFn, Pool, Program, RunOptions, StaticBytes, Tables, Tensor, Value};
+use brolga_runtime::{
+    Functions, Instance, KernelFn, LibraryFn, Pool, Program, RunOptions, StaticBytes, Tables, Tensor, Value,
+};
 use clap::Parser;
 use std::ffi::OsString;
 use std::sync::Arc;
 use std::time::Duration;
 
 /// Begins every artefact: the format's name and version.
-pub const ARTEFACT_MAGIC: u64 = u64::from_le_bytes(*b"brolga01");
+pub const ARTEFACT_MAGIC: u64 = u64::from_le_bytes(*b"brolga02");
 
 /// The parts of one program, as the linker left them.
 #[derive(Clone, Copy)]
@@ -34,6 +36,7 @@ pub struct Artefact {
     magic: u64,
     programs: *const ProgramParts,
     programs_len: u64,
+    library: Option<LibraryFn>,
 }
 
 // SAFETY: an artefact is constant data.
@@ -42,7 +45,7 @@ unsafe impl Sync for Artefact {}
 impl ProgramParts {
     /// # Safety
     /// The pointers and lengths are those of constant data that belongs together.
-    unsafe fn program(&self) -> Result<Program, Failure> {
+    unsafe fn program(&self, library: Option<LibraryFn>) -> Result<Program, Failure> {
         // SAFETY: the caller's.
         let (tables, functions, weights) = unsafe {
             (
@@ -53,7 +56,7 @@ impl ProgramParts {
         };
         let damaged = |error: brolga_runtime::StoreError| Failure::bug(format!("damaged artefact: {error}"));
         let tables = Tables::from_bytes(tables).map_err(damaged)?;
-        let functions = Functions { entries: functions.to_vec(), owner: Arc::new(()) };
+        let functions = Functions { entries: functions.to_vec(), library, owner: Arc::new(()) };
         tables.into_program(functions, Arc::new(StaticBytes(weights))).map_err(damaged)
     }
 }
@@ -78,7 +81,7 @@ impl Artefact {
             return Err(Failure::bug("the executable was linked with a runner of another version"));
         }
         // SAFETY: the caller's.
-        unsafe { slice(self.programs, self.programs_len).iter().map(|parts| parts.program()).collect() }
+        unsafe { slice(self.programs, self.programs_len).iter().map(|parts| parts.program(self.library)).collect() }
     }
 }
 
@@ -193,11 +196,24 @@ pub unsafe fn artefact_main(artefact: &'static Artefact, arguments: Vec<OsString
 #[cfg(feature = "executable")]
 mod entry {
     use super::{Artefact, artefact_main};
+    use brolga_runtime::library::{LibraryError, Routine};
+    use brolga_runtime::{TensorView, TensorViewMut};
     use std::ffi::{CStr, OsString, c_char, c_int};
 
     unsafe extern "C" {
         #[allow(non_upper_case_globals)]
         static brolga_artefact: Artefact;
+    }
+
+    /// The [`brolga_runtime::LibraryFn`] that the objects of models with library calls refer to.
+    // SAFETY: the name is the project's own, and nothing else defines it.
+    #[unsafe(no_mangle)]
+    fn brolga_library(
+        routine: &Routine,
+        inputs: &[TensorView<'_>],
+        outputs: &mut [TensorViewMut<'_>],
+    ) -> Result<(), LibraryError> {
+        routine.run(inputs, outputs)
     }
 
     // SAFETY: `main` is the executable's only one; the C start-up code calls it with its arguments.

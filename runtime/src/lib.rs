@@ -25,7 +25,9 @@ pub use level::{Level, LevelError};
 pub use map::{Map, MapKeys};
 pub use memory::{Block, MappedFile, OutOfMemory, StaticBytes};
 pub use pool::{Pool, Ranges, Team};
-pub use program::{ByteOwner, Call, Functions, KernelFn, Memory, Port, Program, Region, Space, Step, TensorRegion};
+pub use program::{
+    ByteOwner, Call, Functions, KernelFn, LibraryFn, Memory, Port, Program, Region, Space, Step, TensorRegion,
+};
 pub use store::{StoreError, Tables};
 pub use tensor::{AlignedBytes, Element, Tensor, TensorError, element_count};
 pub use threads::{default_threads, within_threads};

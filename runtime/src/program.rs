@@ -3,7 +3,7 @@
 //! A program knows nothing of where its code and weights came from: the JIT, or the sections of an executable. Workers run it
 //! together: each takes its share of every call and meets the others where a step says so.
 
-use crate::{DType, Level};
+use crate::{DType, Level, TensorView, TensorViewMut, library};
 use serde::{Deserialize, Serialize};
 use std::any::Any;
 use std::sync::Arc;
@@ -85,7 +85,7 @@ pub enum Call {
     /// Runs a function of the library on the first worker.
     Library {
         /// Which, with its attributes.
-        call: crate::library::Routine,
+        call: library::Routine,
         /// Operands.
         inputs: Vec<TensorRegion>,
         /// Results.
@@ -112,11 +112,17 @@ pub trait ByteOwner: Send + Sync {
     fn bytes(&self) -> &[u8];
 }
 
-/// Kernel entry points and whatever keeps their code in memory.
+/// Runs a library call on its operands and results: [`library::Routine::run`], unless nothing in the process needs it.
+pub type LibraryFn =
+    fn(&library::Routine, &[TensorView<'_>], &mut [TensorViewMut<'_>]) -> Result<(), library::LibraryError>;
+
+/// What a program's calls go to, and whatever keeps its code in memory.
 #[derive(Clone)]
 pub struct Functions {
-    /// Entry points.
+    /// Entry points of the kernels.
     pub entries: Vec<KernelFn>,
+    /// Runs library calls. An executable whose programs have none is linked without the library.
+    pub library: Option<LibraryFn>,
     /// Owner of the code.
     pub owner: Arc<dyn Any + Send + Sync>,
 }

@@ -208,6 +208,7 @@ impl<'a> Walk<'a> {
         inputs: &[TensorRegion],
         outputs: &[TensorRegion],
     ) -> Result<(), String> {
+        let Some(run) = self.program.functions.library else { return Err("there is no library".into()) };
         let size = |tensor: &TensorRegion| tensor.shape.iter().product::<usize>() * tensor.dtype.bytes();
         let read = |tensor: &'_ TensorRegion| {
             // SAFETY: `Program::check` has seen that the range is inside its memory, aligned, and apart from what is written; no
@@ -238,7 +239,7 @@ impl<'a> Walk<'a> {
                 TensorViewMut { dtype: tensor.dtype, shape: &tensor.shape, bytes }
             })
             .collect();
-        match catch_unwind(AssertUnwindSafe(|| call.run(&inputs, &mut outputs))) {
+        match catch_unwind(AssertUnwindSafe(|| run(call, &inputs, &mut outputs))) {
             Ok(result) => result.map_err(|error| error.to_string()),
             Err(_) => Err("the library stopped unexpectedly; this is a fault of the runtime".into()),
         }

@@ -5,7 +5,7 @@ use crate::{Error, Level, Model};
 use brolga_compiler::codegen::Freestanding;
 use brolga_compiler::compile::Compiled;
 use brolga_compiler::ir::Bindings;
-use brolga_runtime::{Block, Tables, default_threads};
+use brolga_runtime::{Block, Call, Tables, default_threads};
 use std::path::Path;
 use target_lexicon::{Architecture, Triple};
 
@@ -71,7 +71,9 @@ impl CompiledModel {
             weights_bytes: weights.len() as u64,
             code_bytes: compiled.code_bytes(),
         };
-        Ok(ProgramParts { tables: tables.to_bytes()?, codes: &compiled.codes, weights })
+        let is_library = |call: &Call| matches!(call, Call::Library { .. });
+        let library = tables.steps.iter().flat_map(|step| &step.calls).any(is_library);
+        Ok(ProgramParts { tables: tables.to_bytes()?, codes: &compiled.codes, weights, library })
     }
 }
 

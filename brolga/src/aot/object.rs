@@ -17,6 +17,8 @@ pub struct ProgramParts<'a> {
     pub codes: &'a [Code],
     /// Its packed weights.
     pub weights: &'a [u8],
+    /// Whether it has library calls.
+    pub library: bool,
 }
 
 /// Makes the object file. Specialisations share the code and the weights that are the same.
@@ -57,7 +59,10 @@ pub fn executable_object(level: Level, triple: Triple, programs: &[ProgramParts<
         parts.extend([Word::Data(packed), Word::Number(program.weights.len() as u64)]);
     }
     let parts = object.words("brolga_programs", &parts, Visibility::Local)?;
-    let artefact = [Word::Number(ARTEFACT_MAGIC), Word::Data(parts), Word::Number(programs.len() as u64)];
+    // Without this reference the linker leaves the library out.
+    let needed = programs.iter().any(|program| program.library);
+    let library = if needed { Word::Function(object.import("brolga_library")?) } else { Word::Number(0) };
+    let artefact = [Word::Number(ARTEFACT_MAGIC), Word::Data(parts), Word::Number(programs.len() as u64), library];
     object.words("brolga_artefact", &artefact, Visibility::Global)?;
     Ok(object.finish()?)
 }

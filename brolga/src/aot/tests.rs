@@ -4,7 +4,8 @@ use super::*;
 use brolga_compiler::codegen::{Code, Freestanding, LevelTarget, emit_code};
 use brolga_compiler::tile::{Access, Builder};
 use brolga_runner::{read_npz, write_npz};
-use brolga_runtime::{Call, DType, Memory, Port, Region, Space, Step, Tables, Tensor, library};
+use brolga_runtime::library::{self, Routine};
+use brolga_runtime::{Call, DType, Memory, Port, Region, Space, Step, Tables, Tensor, TensorRegion};
 use std::process::{Command, Output};
 
 const WEIGHTS: u64 = 32;
@@ -55,7 +56,7 @@ fn build(folder: &Path, level: Level, claimed: Level) -> PathBuf {
     let codes = [scale(level)];
     let program = |extent| {
         let tables = Tables { level: claimed, ..tables(level, extent) }.to_bytes().unwrap();
-        ProgramParts { tables, codes: &codes, weights: &weights }
+        ProgramParts { tables, codes: &codes, weights: &weights, library: false }
     };
     let path = folder.join("model");
     write_executable(level, &[program(16), program(32)], &path).unwrap();
@@ -123,10 +124,49 @@ fn the_object_is_the_same_each_time() {
     let level = Level::host().unwrap();
     let (codes, weights) = ([scale(level)], [1u8; 128]);
     let make = || {
-        let parts = ProgramParts { tables: tables(level, 16).to_bytes().unwrap(), codes: &codes, weights: &weights };
+        let tables = tables(level, 16).to_bytes().unwrap();
+        let parts = ProgramParts { tables, codes: &codes, weights: &weights, library: false };
         executable_object(level, Triple::host(), &[parts]).unwrap()
     };
     assert_eq!(make(), make());
+}
+
+/// One library call, a transposition of a vector.
+#[test]
+fn the_library_is_linked_where_it_is_called() {
+    let folder = tempfile::tempdir().unwrap();
+    let level = Level::host().unwrap();
+    let mut tables = tables(level, 16);
+    let tensor = |space, shape: &[usize]| TensorRegion {
+        region: Region { space, offset: 0 },
+        dtype: DType::F32,
+        shape: shape.to_vec(),
+    };
+    tables.steps[0].calls = vec![Call::Library {
+        call: Routine::Call(library::Call::Transpose { perm: vec![1, 0] }),
+        inputs: vec![tensor(Space::Input(0), &[1, 16])],
+        outputs: vec![tensor(Space::Output(0), &[16, 1])],
+    }];
+    let (codes, weights) = ([scale(level)], [0u8; WEIGHTS as usize * 4]);
+    let link = |name: &str, library| {
+        let path = folder.path().join(name);
+        let tables = tables.to_bytes().unwrap();
+        let parts = ProgramParts { tables, codes: &codes, weights: &weights, library };
+        write_executable(level, &[parts], &path).unwrap();
+        path
+    };
+    let (with, without) = (link("with", true), link("without", false));
+    let x = Tensor::from_slice(&[1, 16], &std::array::from_fn::<f32, 16, _>(|i| i as f32)).unwrap();
+    write_npz(&folder.path().join("in.npz"), &[("x".to_string(), x.clone().into())]).unwrap();
+    let arguments = ["--inputs", "in.npz", "--outputs", "out.npz"];
+    let output = run(&with, &arguments);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    assert_eq!(read_npz(&folder.path().join("out.npz")).unwrap()[0].1.bytes(), x.bytes());
+    let output = run(&without, &arguments);
+    assert_eq!(output.status.code(), Some(70));
+    assert!(text(&output.stderr).contains("there is no library"), "{}", text(&output.stderr));
+    let size = |path: &Path| std::fs::metadata(path).unwrap().len();
+    assert!(size(&without) < size(&with), "{} and {}", size(&without), size(&with));
 }
 
 #[test]

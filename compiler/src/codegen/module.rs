@@ -159,6 +159,12 @@ impl ObjectCode {
         Ok(id)
     }
 
+    /// Declares a function that another object file has. Only its address can be used.
+    pub fn import(&mut self, name: &str) -> Result<FuncId, CodegenError> {
+        let signature = self.module.make_signature();
+        self.module.declare_function(name, Linkage::Import, &signature).map_err(|e| fault(name, e))
+    }
+
     /// Adds a table of eight-byte words, some of them addresses that the linker fills in.
     pub fn words(&mut self, name: &str, words: &[Word], visibility: Visibility) -> Result<DataId, CodegenError> {
         let declared = self.module.declare_data(name, visibility.into(), false, false);

@@ -14,6 +14,7 @@ use crate::codegen::{self, Code, CodegenError, Level, LevelTarget};
 use crate::ir::{Graph, NodeId};
 use crate::pass::{self, PassError, PassOptions};
 use crate::plan::{self, place};
+use brolga_runtime::library::Routine;
 use brolga_runtime::{ByteOwner, Functions, Memory, Port, Program, Step};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -178,7 +179,7 @@ impl Compiled {
             level: self.level,
             steps: self.steps,
             memory: self.memory,
-            functions: Functions { entries, owner: Arc::new(jit) },
+            functions: Functions { entries, library: Some(Routine::run), owner: Arc::new(jit) },
             weights: packed,
         };
         Ok((program, self.timing))

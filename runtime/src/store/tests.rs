@@ -44,7 +44,11 @@ extern "C" fn nothing(_: *const *mut u8, _: *const i64, _: i64, _: i64) -> i32 {
 }
 
 fn functions(count: usize) -> Functions {
-    Functions { entries: vec![nothing as crate::KernelFn; count], owner: Arc::new(()) }
+    Functions {
+        entries: vec![nothing as crate::KernelFn; count],
+        library: Some(library::Routine::run),
+        owner: Arc::new(()),
+    }
 }
 
 #[test]
