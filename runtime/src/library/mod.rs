@@ -37,6 +37,7 @@ mod signal;
 mod strings;
 mod tf_idf;
 mod walk;
+mod wide;
 
 pub use call::{Call, ParseCallError};
 pub use elementwise::{binary, cast, cast_narrow, select, unary};

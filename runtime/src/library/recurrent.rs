@@ -164,16 +164,19 @@ impl<T: Real> Sequence<'_, T> {
     fn run(&self, cell: &Cell<T>, states: &mut [T], memories: &mut [T], y: &mut [T]) {
         let Extents { steps, batch, directions, hidden, .. } = self.extents;
         let own = self.extents.own();
-        let mut scratch = Scratch::new(own, hidden);
-        let samples = states.chunks_exact_mut(hidden).zip(memories.chunks_exact_mut(hidden)).zip(self.lengths);
-        for (sample, ((state, memory), length)) in samples.enumerate() {
-            debug_assert!(*length <= steps);
-            for count in 0..*length {
-                let step = if self.backwards { length - 1 - count } else { count };
-                let from = ((step * batch + sample) * directions + self.direction) * own;
-                cell.step(&self.projected[from..from + own], state, memory, &mut scratch);
-                let to = ((step * directions + self.direction) * batch + sample) * hidden;
-                y[to..to + hidden].copy_from_slice(state);
+        let mut scratch = Scratch::new(batch, own, hidden);
+        let mut samples: Vec<usize> = (0..batch).collect();
+        for count in 0..steps {
+            samples.retain(|sample| self.lengths[*sample] > count);
+            let step = |sample: usize| if self.backwards { self.lengths[sample] - 1 - count } else { count };
+            for sample in &samples {
+                let from = ((step(*sample) * batch + sample) * directions + self.direction) * own;
+                scratch.gates[sample * own..][..own].copy_from_slice(&self.projected[from..from + own]);
+            }
+            cell.step(&samples, states, memories, &mut scratch);
+            for sample in &samples {
+                let to = ((step(*sample) * directions + self.direction) * batch + sample) * hidden;
+                y[to..to + hidden].copy_from_slice(&states[sample * hidden..][..hidden]);
             }
         }
     }

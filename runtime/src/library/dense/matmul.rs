@@ -2,6 +2,7 @@
 
 use super::{bias, finish, in_parallel};
 use crate::library::function::{Function, Operands, Results};
+use crate::library::wide::{Loop, add_products, wide};
 use crate::library::{LibraryError, cast, expect};
 use crate::{DType, Tensor, TensorView};
 use half::{bf16, f16};
@@ -135,7 +136,7 @@ fn product<T: Sum>(a: &[T], b: &[T], left: &Matrix, right: &Matrix, bias: Option
     }
     in_parallel(out, n, |first, part| {
         let mut sums = vec![T::Wide::default(); n];
-        let mut lines = Vec::with_capacity(k);
+        let mut line = Vec::with_capacity(k);
         for (i, to) in part.chunks_exact_mut(n).enumerate() {
             let (index, row) = ((first + i) / m, (first + i) % m);
             let a = &a[left.offset(index, &batch) + row * left.row_step..];
@@ -143,26 +144,41 @@ fn product<T: Sum>(a: &[T], b: &[T], left: &Matrix, right: &Matrix, bias: Option
             for (j, sum) in sums.iter_mut().enumerate() {
                 *sum = bias.map_or(T::Wide::default(), |bias| bias[j].wide());
             }
-            let row = a.iter().step_by(left.column_step).take(k).map(|x| x.wide());
-            if right.column_step == 1 {
-                for (l, x) in row.enumerate() {
-                    let line = &b[l * right.row_step..];
-                    sums.iter_mut().zip(line).for_each(|(sum, y)| *sum = T::add(*sum, x, *y));
-                }
-            } else {
-                lines.clear();
-                lines.extend(row);
-                columns(&lines, b, k, &mut sums);
-            }
+            line.clear();
+            line.extend(a.iter().step_by(left.column_step).take(k).map(|x| x.wide()));
+            let step = right.row_step.max(right.column_step);
+            wide(Line { line: &line, matrix: b, step, transposed: right.column_step != 1, sums: &mut sums });
             to.iter_mut().zip(&sums).for_each(|(to, sum)| *to = T::narrow(*sum));
         }
     });
+}
+
+/// Adds to each sum the product of a row of the left matrix with a column of the right one, of which one axis lies in memory
+/// side by side and the other is `step` elements apart.
+struct Line<'a, T: Sum> {
+    line: &'a [T::Wide],
+    matrix: &'a [T],
+    step: usize,
+    transposed: bool,
+    sums: &'a mut [T::Wide],
+}
+
+impl<T: Sum> Loop for Line<'_, T> {
+    #[inline(always)]
+    fn run(self) {
+        if self.transposed {
+            columns(self.line, self.matrix, self.step, self.sums);
+        } else {
+            add_products(self.sums, self.line, self.matrix, self.step, T::add);
+        }
+    }
 }
 
 /// Columns of a transposed matrix summed side by side.
 const SIDE: usize = 4;
 
 /// Adds to each sum the product of a row with one column of a transposed matrix: `k` elements that lie side by side.
+#[inline(always)]
 fn columns<T: Sum>(row: &[T::Wide], b: &[T], k: usize, sums: &mut [T::Wide]) {
     for (group, sums) in sums.chunks_mut(SIDE).enumerate() {
         let column = |j: usize| &b[(group * SIDE + j) * k..][..k];

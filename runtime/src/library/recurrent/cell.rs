@@ -1,6 +1,8 @@
 //! One step of a cell. Gates lie side by side: RNN i; GRU z, r, h; LSTM i, o, f, c.
 
+use super::super::wide::{Loop, add_products, wide};
 use super::activation::{Activation, Real};
+use std::ops::Range;
 
 /// Which cell.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -49,36 +51,62 @@ pub(super) struct Cell<'a, T> {
     pub limit: Option<T>,
 }
 
-/// Room for the gates of one step.
+/// Room for the gates of one step of a batch.
 pub(super) struct Scratch<T> {
-    gates: Vec<T>,
+    /// `[batch, gates * hidden]`: before a step, the gates' shares of the input.
+    pub gates: Vec<T>,
+    /// `[batch, hidden]`
     extra: Vec<T>,
 }
 
 impl<T: Real> Scratch<T> {
-    pub(super) fn new(gates: usize, hidden: usize) -> Self {
-        Scratch { gates: vec![T::of(0.0); gates], extra: vec![T::of(0.0); hidden] }
+    pub(super) fn new(batch: usize, gates: usize, hidden: usize) -> Self {
+        Scratch { gates: vec![T::of(0.0); batch * gates], extra: vec![T::of(0.0); batch * hidden] }
     }
 }
 
-/// Rows of the weights taken in one pass over the sums.
-const ROWS: usize = 4;
+/// Rows of the weights that all samples take before the next ones: as much as the first-level cache keeps.
+const ROWS: usize = 8;
 
-/// `sums += x * weights[.., columns]`, with `stride` elements between rows.
-fn accumulate<T: Real>(sums: &mut [T], x: &[T], weights: &[T], stride: usize, column: usize) {
-    let width = sums.len();
-    let row = |k: usize| &weights[k * stride + column..][..width];
-    let mut k = 0;
-    while k + ROWS <= x.len() {
-        let [a, b, c, d] = [row(k), row(k + 1), row(k + 2), row(k + 3)];
-        let (xa, xb, xc, xd) = (x[k], x[k + 1], x[k + 2], x[k + 3]);
-        for ((((sum, a), b), c), d) in sums.iter_mut().zip(a).zip(b).zip(c).zip(d) {
-            *sum = *sum + xa * *a + xb * *b + xc * *c + xd * *d;
+/// `sums += x * weights[.., columns]` for each sample, in the order of the rows.
+struct Product<'a, T> {
+    samples: &'a [usize],
+    /// `[batch, hidden]`
+    x: &'a [T],
+    hidden: usize,
+    /// `[hidden, stride]`
+    weights: &'a [T],
+    stride: usize,
+    columns: Range<usize>,
+}
+
+/// A product and where it goes: sums that begin `offset` elements into the `pitch` elements of each sample.
+struct AddTo<'a, T> {
+    product: Product<'a, T>,
+    sums: &'a mut [T],
+    pitch: usize,
+    offset: usize,
+}
+
+impl<T: Real> Loop for AddTo<'_, T> {
+    #[inline(always)]
+    fn run(self) {
+        let AddTo { product, sums, pitch, offset } = self;
+        let Product { samples, x, hidden, weights, stride, columns } = product;
+        for first in (0..hidden).step_by(ROWS) {
+            let rows = first..(first + ROWS).min(hidden);
+            for sample in samples {
+                let sums = &mut sums[sample * pitch + offset..][..columns.len()];
+                let x = &x[sample * hidden..][rows.clone()];
+                add_products(sums, x, &weights[first * stride + columns.start..], stride, |sum, x, w| sum + x * w);
+            }
         }
-        k += ROWS;
     }
-    for (k, x) in x.iter().enumerate().skip(k) {
-        sums.iter_mut().zip(row(k)).for_each(|(sum, w)| *sum += *x * *w);
+}
+
+impl<'a, T: Real> Product<'a, T> {
+    fn add_to(self, sums: &'a mut [T], pitch: usize, offset: usize) {
+        wide(AddTo { product: self, sums, pitch, offset });
     }
 }
 
@@ -87,15 +115,36 @@ fn add<T: Real>(sums: &mut [T], terms: &[T]) {
 }
 
 impl<T: Real> Cell<'_, T> {
-    /// Advances the hidden state and the memory by one step; `projected` are the gates' shares of the input.
-    pub(super) fn step(&self, projected: &[T], state: &mut [T], memory: &mut [T], scratch: &mut Scratch<T>) {
-        scratch.gates.copy_from_slice(projected);
+    /// Advances the hidden states and the memories, `[batch, hidden]`, of these samples by one step.
+    pub(super) fn step(&self, samples: &[usize], state: &mut [T], memory: &mut [T], scratch: &mut Scratch<T>) {
         match self.kind {
-            Kind::Rnn => self.rnn(state, scratch),
-            Kind::Gru { linear_before_reset: false } => self.gru(state, scratch),
-            Kind::Gru { linear_before_reset: true } => self.gru_linear(state, scratch),
-            Kind::Lstm { coupled } => self.lstm(coupled, state, memory, scratch),
+            Kind::Rnn => self.rnn(samples, state, scratch),
+            Kind::Gru { linear_before_reset: false } => self.gru(samples, state, scratch),
+            Kind::Gru { linear_before_reset: true } => self.gru_linear(samples, state, scratch),
+            Kind::Lstm { coupled } => self.lstm(coupled, samples, state, memory, scratch),
         }
+    }
+
+    /// Elements of a sample's gates.
+    fn own(&self) -> usize {
+        self.kind.gates() * self.hidden
+    }
+
+    /// Where the hidden state of a sample is.
+    fn of(&self, sample: usize) -> Range<usize> {
+        sample * self.hidden..(sample + 1) * self.hidden
+    }
+
+    /// Adds the first biases to the gates of each sample.
+    fn add_bias(&self, samples: &[usize], gates: &mut [T], count: usize) {
+        let Some(bias) = self.bias else { return };
+        for sample in samples {
+            add(&mut gates[sample * self.own()..][..count], &bias[..count]);
+        }
+    }
+
+    fn product<'a>(&'a self, samples: &'a [usize], x: &'a [T], columns: Range<usize>) -> Product<'a, T> {
+        Product { samples, x, hidden: self.hidden, weights: self.recurrent, stride: self.own(), columns }
     }
 
     fn activate(&self, function: usize, elements: &mut [T]) {
@@ -116,61 +165,81 @@ impl<T: Real> Cell<'_, T> {
         }
     }
 
-    fn rnn(&self, state: &mut [T], scratch: &mut Scratch<T>) {
-        let gates = &mut scratch.gates;
-        if let Some(bias) = self.bias {
-            add(gates, bias);
+    fn rnn(&self, samples: &[usize], state: &mut [T], scratch: &mut Scratch<T>) {
+        let (own, gates) = (self.own(), &mut scratch.gates);
+        self.add_bias(samples, gates, own);
+        self.product(samples, state, 0..own).add_to(gates, own, 0);
+        for sample in samples {
+            let new = &mut gates[sample * own..][..own];
+            self.activate(0, new);
+            state[self.of(*sample)].copy_from_slice(new);
         }
-        accumulate(gates, state, self.recurrent, self.hidden, 0);
-        self.activate(0, gates);
-        state.copy_from_slice(gates);
     }
 
-    fn gru(&self, state: &mut [T], scratch: &mut Scratch<T>) {
-        let hidden = self.hidden;
-        if let Some(bias) = self.bias {
-            add(&mut scratch.gates, bias);
-        }
-        let (outer, new) = scratch.gates.split_at_mut(2 * hidden);
-        accumulate(outer, state, self.recurrent, 3 * hidden, 0);
-        self.activate(0, outer);
-        let (update, reset) = outer.split_at(hidden);
-        for ((x, h), r) in scratch.extra.iter_mut().zip(state.iter()).zip(reset) {
-            *x = *h * *r;
-        }
-        accumulate(new, &scratch.extra, self.recurrent, 3 * hidden, 2 * hidden);
-        self.activate(1, new);
-        blend(state, update, new);
-    }
-
-    fn gru_linear(&self, state: &mut [T], scratch: &mut Scratch<T>) {
-        let hidden = self.hidden;
-        let (outer, new) = scratch.gates.split_at_mut(2 * hidden);
-        match self.bias {
-            Some(bias) => {
-                add(outer, &bias[..2 * hidden]);
-                scratch.extra.copy_from_slice(&bias[2 * hidden..]);
+    fn gru(&self, samples: &[usize], state: &mut [T], Scratch { gates, extra }: &mut Scratch<T>) {
+        let (own, hidden) = (self.own(), self.hidden);
+        self.add_bias(samples, gates, own);
+        self.product(samples, state, 0..2 * hidden).add_to(gates, own, 0);
+        for sample in samples {
+            let outer = &mut gates[sample * own..][..2 * hidden];
+            self.activate(0, outer);
+            let (reset, state) = (&outer[hidden..], &state[self.of(*sample)]);
+            for ((x, h), r) in extra[self.of(*sample)].iter_mut().zip(state).zip(reset) {
+                *x = *h * *r;
             }
-            None => scratch.extra.fill(T::of(0.0)),
         }
-        accumulate(outer, state, self.recurrent, 3 * hidden, 0);
-        accumulate(&mut scratch.extra, state, self.recurrent, 3 * hidden, 2 * hidden);
-        self.activate(0, outer);
-        let (update, reset) = outer.split_at(hidden);
-        for ((new, r), x) in new.iter_mut().zip(reset).zip(&scratch.extra) {
-            *new += *r * *x;
+        self.product(samples, extra, 2 * hidden..own).add_to(gates, own, 2 * hidden);
+        for sample in samples {
+            let (outer, new) = gates[sample * own..][..own].split_at_mut(2 * hidden);
+            self.activate(1, new);
+            blend(&mut state[self.of(*sample)], outer, new);
         }
-        self.activate(1, new);
-        blend(state, update, new);
     }
 
-    fn lstm(&self, coupled: bool, state: &mut [T], memory: &mut [T], scratch: &mut Scratch<T>) {
-        let hidden = self.hidden;
-        let gates = &mut scratch.gates;
-        if let Some(bias) = self.bias {
-            add(gates, bias);
+    fn gru_linear(&self, samples: &[usize], state: &mut [T], Scratch { gates, extra }: &mut Scratch<T>) {
+        let (own, hidden) = (self.own(), self.hidden);
+        self.add_bias(samples, gates, 2 * hidden);
+        for sample in samples {
+            let sums = &mut extra[self.of(*sample)];
+            match self.bias {
+                Some(bias) => sums.copy_from_slice(&bias[2 * hidden..]),
+                None => sums.fill(T::of(0.0)),
+            }
         }
-        accumulate(gates, state, self.recurrent, 4 * hidden, 0);
+        self.product(samples, state, 0..2 * hidden).add_to(gates, own, 0);
+        self.product(samples, state, 2 * hidden..own).add_to(extra, hidden, 0);
+        for sample in samples {
+            let (outer, new) = gates[sample * own..][..own].split_at_mut(2 * hidden);
+            self.activate(0, outer);
+            for ((new, r), x) in new.iter_mut().zip(&outer[hidden..]).zip(&extra[self.of(*sample)]) {
+                *new += *r * *x;
+            }
+            self.activate(1, new);
+            blend(&mut state[self.of(*sample)], outer, new);
+        }
+    }
+
+    fn lstm(
+        &self,
+        coupled: bool,
+        samples: &[usize],
+        state: &mut [T],
+        memory: &mut [T],
+        Scratch { gates, .. }: &mut Scratch<T>,
+    ) {
+        let own = self.own();
+        self.add_bias(samples, gates, own);
+        self.product(samples, state, 0..own).add_to(gates, own, 0);
+        for sample in samples {
+            let here = self.of(*sample);
+            let gates = &mut gates[sample * own..][..own];
+            self.lstm_gates(coupled, gates, &mut state[here.clone()], &mut memory[here]);
+        }
+    }
+
+    /// What the gates of one sample make of its state and memory.
+    fn lstm_gates(&self, coupled: bool, gates: &mut [T], state: &mut [T], memory: &mut [T]) {
+        let hidden = self.hidden;
         let (input, rest) = gates.split_at_mut(hidden);
         let (output, rest) = rest.split_at_mut(hidden);
         let (forget, new) = rest.split_at_mut(hidden);

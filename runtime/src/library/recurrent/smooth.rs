@@ -1,5 +1,7 @@
 //! Sigmoid and hyperbolic tangent of many f32: without branches and calls, so that they become vector instructions.
 
+use super::super::wide::{Loop, wide};
+
 /// Adding it to a number below 2^22 rounds that to an integer, which the low bits then hold.
 const ROUND: f32 = 12_582_912.0;
 /// ln 2 in two parts; products of the first with integers of up to 8 bits are exact.
@@ -9,6 +11,7 @@ const EXP: [f32; 6] = [1.987_569_1e-4, 1.398_2e-3, 8.333_452e-3, 4.166_579_6e-2,
 /// (tanh(x) - x) / x^3 over x^2 for |x| < 0.625, highest power first.
 const TANH: [f32; 5] = [-5.704_988_7e-3, 2.063_909e-2, -5.373_971_6e-2, 1.333_144_2e-1, -3.333_328e-1];
 
+#[inline(always)]
 fn polynomial(x: f32, coefficients: &[f32]) -> f32 {
     coefficients.iter().fold(0.0, |sum, c| sum * x + c)
 }
@@ -26,22 +29,40 @@ fn exp(x: f32) -> f32 {
     near * f32::from_bits(exponent << 23)
 }
 
+struct Sigmoid<'a>(&'a mut [f32]);
+
+impl Loop for Sigmoid<'_> {
+    #[inline(always)]
+    fn run(self) {
+        for x in self.0 {
+            let y = 1.0 / (1.0 + exp(-*x));
+            *x = if *x < -88.0 { 0.0 } else { y };
+        }
+    }
+}
+
+struct Tanh<'a>(&'a mut [f32]);
+
+impl Loop for Tanh<'_> {
+    #[inline(always)]
+    fn run(self) {
+        for x in self.0 {
+            let square = *x * *x;
+            let small = *x + *x * square * polynomial(square, &TANH);
+            let large = 1.0 - 2.0 / (exp(2.0 * x.abs()) + 1.0);
+            *x = if x.abs() < 0.625 { small } else { large }.copysign(*x);
+        }
+    }
+}
+
 /// 1 / (1 + e^-x) of every element.
 pub(super) fn sigmoid(elements: &mut [f32]) {
-    for x in elements {
-        let y = 1.0 / (1.0 + exp(-*x));
-        *x = if *x < -88.0 { 0.0 } else { y };
-    }
+    wide(Sigmoid(elements));
 }
 
 /// tanh of every element.
 pub(super) fn tanh(elements: &mut [f32]) {
-    for x in elements {
-        let square = *x * *x;
-        let small = *x + *x * square * polynomial(square, &TANH);
-        let large = 1.0 - 2.0 / (exp(2.0 * x.abs()) + 1.0);
-        *x = if x.abs() < 0.625 { small } else { large }.copysign(*x);
-    }
+    wide(Tanh(elements));
 }
 
 #[cfg(test)]
