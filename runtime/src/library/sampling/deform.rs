@@ -6,6 +6,7 @@
 use super::super::elements::{extents, listed, product};
 use super::super::function::{Function, Operands, Results};
 use super::super::real::{Real, in_real, zeros};
+use super::super::wide::{Loop, wide};
 use super::super::{LibraryError, expect};
 use super::taps::{Mode, Padding, Plane, Taps};
 use crate::{TensorView, Value};
@@ -14,7 +15,7 @@ use crate::{TensorView, Value};
 const RUN: usize = 128;
 /// Tile of the matrix product: output channels by places.
 const TALL: usize = 4;
-const WIDE: usize = 8;
+const WIDE: usize = 16;
 
 pub(super) fn deform_conv(function: &Function, operands: &Operands) -> Results {
     in_real!(operands.tensor(0)?.dtype, convolve(function, operands))
@@ -107,7 +108,8 @@ fn convolve<R: Real>(function: &Function, operands: &Operands) -> Results {
             for group in 0..c.groups {
                 let made = &mut made[group * rows * count..][..rows * count];
                 let weights = &weights[group * rows * deep..][..rows * deep];
-                multiply(weights, &samples[group * deep * RUN..][..deep * RUN], deep, made, count, run.clone());
+                let samples = &samples[group * deep * RUN..][..deep * RUN];
+                wide(Multiply { weights, samples, depth: deep, made, count, run: run.clone() });
             }
         }
         if let Some(bias) = &bias {
@@ -160,34 +162,40 @@ impl Convolution {
 }
 
 /// `made[m][run] = sum over k of weights[m][k] * samples[k][..]`, in tiles that stay in registers.
-fn multiply<R: Real>(
-    weights: &[R],
-    samples: &[R],
+struct Multiply<'a, R> {
+    weights: &'a [R],
+    samples: &'a [R],
     depth: usize,
-    made: &mut [R],
+    made: &'a mut [R],
     count: usize,
     run: std::ops::Range<usize>,
-) {
-    if depth == 0 {
-        return;
-    }
-    for (weights, made) in weights.chunks(TALL * depth).zip(made.chunks_mut(TALL * count)) {
-        let last = weights.len() / depth - 1;
-        // A missing row is the last one again; its sums are not stored.
-        let rows: [&[R]; TALL] = std::array::from_fn(|i| &weights[i.min(last) * depth..][..depth]);
-        for column in (0..run.len()).step_by(WIDE) {
-            let mut sums = [[R::default(); WIDE]; TALL];
-            for (k, line) in samples.chunks_exact(RUN).enumerate() {
-                let Some(line) = line[column..].first_chunk::<WIDE>() else { break };
-                for (sums, row) in sums.iter_mut().zip(rows) {
-                    for (sum, x) in sums.iter_mut().zip(line) {
-                        *sum += row[k] * *x;
+}
+
+impl<R: Real> Loop for Multiply<'_, R> {
+    #[inline(always)]
+    fn run(self) {
+        let Multiply { weights, samples, depth, made, count, run } = self;
+        if depth == 0 {
+            return;
+        }
+        for (weights, made) in weights.chunks(TALL * depth).zip(made.chunks_mut(TALL * count)) {
+            let last = weights.len() / depth - 1;
+            // A missing row is the last one again; its sums are not stored.
+            let rows: [&[R]; TALL] = std::array::from_fn(|i| &weights[i.min(last) * depth..][..depth]);
+            for column in (0..run.len()).step_by(WIDE) {
+                let mut sums = [[R::default(); WIDE]; TALL];
+                for (k, line) in samples.chunks_exact(RUN).enumerate() {
+                    let Some(line) = line[column..].first_chunk::<WIDE>() else { break };
+                    for (sums, row) in sums.iter_mut().zip(rows) {
+                        for (sum, x) in sums.iter_mut().zip(line) {
+                            *sum += row[k] * *x;
+                        }
                     }
                 }
-            }
-            let wide = WIDE.min(run.len() - column);
-            for (made, sums) in made.chunks_exact_mut(count).zip(&sums) {
-                made[run.start + column..][..wide].copy_from_slice(&sums[..wide]);
+                let wide = WIDE.min(run.len() - column);
+                for (made, sums) in made.chunks_exact_mut(count).zip(&sums) {
+                    made[run.start + column..][..wide].copy_from_slice(&sums[..wide]);
+                }
             }
         }
     }

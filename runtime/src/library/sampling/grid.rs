@@ -3,6 +3,7 @@
 use super::super::elements::{extents, product};
 use super::super::function::{Function, Operands, Results};
 use super::super::real::{Real, in_real, zeros};
+use super::super::wide::{Loop, wide};
 use super::super::{LibraryError, expect};
 use super::taps::{Mode, Padding, Plane, Taps};
 use crate::Value;
@@ -50,12 +51,7 @@ fn sample<R: Real>(function: &Function, operands: &Operands) -> Results {
         let images = data.chunks_exact(channels * size).zip(made.chunks_exact_mut(channels * samples));
         for ((image, made), grid) in images.zip(grid.chunks_exact(samples * rank)) {
             for (i, chunk) in grid.chunks(CHUNK * rank).enumerate() {
-                taps.clear();
-                for place in chunk.chunks_exact(rank) {
-                    // A place names its coordinates from the last dimension to the first.
-                    let at = place.iter().rev().zip(dims).map(|(at, extent)| position(*at, *extent, corners));
-                    taps.push(&plane, at, R::of(1.0));
-                }
+                wide(Places { places: chunk, plane: &plane, taps: &mut taps });
                 let range = i * CHUNK..i * CHUNK + chunk.len() / rank;
                 for (plane, to) in image.chunks_exact(size).zip(made.chunks_exact_mut(samples)) {
                     taps.sample(plane, &mut to[range.clone()]);
@@ -66,7 +62,28 @@ fn sample<R: Real>(function: &Function, operands: &Operands) -> Results {
     Ok(vec![Value::Tensor(R::tensor(x.dtype, &shape, &made)?)])
 }
 
+/// The taps of places of a grid, of `rank` coordinates each.
+struct Places<'a, R> {
+    places: &'a [R],
+    plane: &'a Plane<'a>,
+    taps: &'a mut Taps<R>,
+}
+
+impl<R: Real> Loop for Places<'_, R> {
+    #[inline(always)]
+    fn run(self) {
+        let Places { places, plane, taps } = self;
+        taps.clear();
+        for place in places.chunks_exact(plane.dims.len()) {
+            // A place names its coordinates from the last dimension to the first.
+            let at = place.iter().rev().zip(plane.dims);
+            taps.push(plane, at.map(|(at, extent)| position(*at, *extent, plane.corners)), R::of(1.0));
+        }
+    }
+}
+
 /// From the range -1 to 1 to elements.
+#[inline(always)]
 fn position<R: Real>(at: R, extent: usize, corners: bool) -> R {
     let (one, two, extent) = (R::of(1.0), R::of(2.0), R::of(extent as f64));
     if corners { (at + one) / two * (extent - one) } else { ((at + one) * extent - one) / two }

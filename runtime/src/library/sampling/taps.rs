@@ -49,6 +49,7 @@ struct Neighbours<R> {
 
 impl Plane<'_> {
     /// Neighbours a sample has along one dimension.
+    #[inline(always)]
     fn reach(&self) -> usize {
         match self.mode {
             Mode::Nearest => 1,
@@ -57,6 +58,7 @@ impl Plane<'_> {
         }
     }
 
+    #[inline(always)]
     fn fold(&self, at: f64, extent: usize) -> f64 {
         let last = extent as f64 - 1.0;
         match self.padding {
@@ -68,6 +70,7 @@ impl Plane<'_> {
     }
 
     /// The element a whole coordinate means.
+    #[inline(always)]
     fn element(&self, at: f64, extent: usize) -> Option<usize> {
         let inside = at >= 0.0 && at < extent as f64;
         let at = if inside { at } else { self.fold(at, extent) };
@@ -75,6 +78,7 @@ impl Plane<'_> {
         (at > -1.0 && at < extent as f64).then_some(at as usize)
     }
 
+    #[inline(always)]
     fn neighbours<R: Real>(&self, at: R, extent: usize) -> Neighbours<R> {
         let wide = at.wide();
         if extent == 0 {
@@ -103,6 +107,7 @@ impl Plane<'_> {
 
     /// A coordinate that lies outside brought in, where there is something outside. A cubic sample beyond the border is still
     /// made of four taps there, of which those outside repeat the border.
+    #[inline(always)]
     fn within(&self, at: f64, extent: usize) -> f64 {
         if self.mode == Mode::Cubic && self.padding == Padding::Border {
             return at.clamp(-3.0, extent as f64 + 2.0);
@@ -151,7 +156,14 @@ impl<R: Real> Taps<R> {
         self.weights.clear();
     }
     /// Adds the taps of a sample at these coordinates, all weights times `scale`.
-    pub(super) fn push(&mut self, plane: &Plane, at: impl Iterator<Item = R>, scale: R) {
+    #[inline(always)]
+    pub(super) fn push(&mut self, plane: &Plane, mut at: impl Iterator<Item = R>, scale: R) {
+        if let [rows, columns] = plane.dims
+            && let (Some(y), Some(x)) = (at.next(), at.next())
+        {
+            let near = [plane.neighbours(y, *rows), plane.neighbours(x, *columns)];
+            return self.push_product(near, *columns, plane.reach(), scale);
+        }
         let begin = self.offsets.len();
         self.offsets.push(0);
         self.weights.push(scale);
@@ -171,6 +183,18 @@ impl<R: Real> Taps<R> {
                     };
                     self.weights[begin + i * reach + j] = weight * near.weights[j];
                 }
+            }
+        }
+    }
+    /// Adds the taps of a sample of a plane with rows of `columns` elements.
+    #[inline(always)]
+    fn push_product(&mut self, [y, x]: [Neighbours<R>; 2], columns: usize, reach: usize, scale: R) {
+        for (row, weight) in y.at.iter().zip(y.weights).take(reach) {
+            let weight = scale * weight;
+            for (column, far) in x.at.iter().zip(x.weights).take(reach) {
+                let offset = row.zip(*column).map_or(OUTSIDE, |(row, column)| row * columns + column);
+                self.offsets.push(offset);
+                self.weights.push(weight * far);
             }
         }
     }
