@@ -6,16 +6,15 @@
 use super::super::elements::{extents, listed, product};
 use super::super::function::{Function, Operands, Results};
 use super::super::real::{Real, in_real, zeros};
-use super::super::wide::{Loop, wide};
+use super::super::wide::{Loop, add_products, wide};
 use super::super::{LibraryError, expect};
 use super::taps::{Mode, Padding, Plane, Taps};
 use crate::{TensorView, Value};
 
-/// Places whose samples are made at once: a multiple of the tile's width.
-const RUN: usize = 128;
-/// Tile of the matrix product: output channels by places.
-const TALL: usize = 4;
-const WIDE: usize = 16;
+/// Places whose samples are made at once.
+const RUN: usize = 512;
+/// Rows of samples that all output channels take before the next ones: as much as the first-level cache keeps.
+const DEEP: usize = 16;
 
 pub(super) fn deform_conv(function: &Function, operands: &Operands) -> Results {
     in_real!(operands.tensor(0)?.dtype, convolve(function, operands))
@@ -161,7 +160,7 @@ impl Convolution {
     }
 }
 
-/// `made[m][run] = sum over k of weights[m][k] * samples[k][..]`, in tiles that stay in registers.
+/// `made[m][run] += sum over k of weights[m][k] * samples[k][..]`, each sum in the order of `k`.
 struct Multiply<'a, R> {
     weights: &'a [R],
     samples: &'a [R],
@@ -175,27 +174,14 @@ impl<R: Real> Loop for Multiply<'_, R> {
     #[inline(always)]
     fn run(self) {
         let Multiply { weights, samples, depth, made, count, run } = self;
-        if depth == 0 {
-            return;
-        }
-        for (weights, made) in weights.chunks(TALL * depth).zip(made.chunks_mut(TALL * count)) {
-            let last = weights.len() / depth - 1;
-            // A missing row is the last one again; its sums are not stored.
-            let rows: [&[R]; TALL] = std::array::from_fn(|i| &weights[i.min(last) * depth..][..depth]);
-            for column in (0..run.len()).step_by(WIDE) {
-                let mut sums = [[R::default(); WIDE]; TALL];
-                for (k, line) in samples.chunks_exact(RUN).enumerate() {
-                    let Some(line) = line[column..].first_chunk::<WIDE>() else { break };
-                    for (sums, row) in sums.iter_mut().zip(rows) {
-                        for (sum, x) in sums.iter_mut().zip(line) {
-                            *sum += row[k] * *x;
-                        }
-                    }
-                }
-                let wide = WIDE.min(run.len() - column);
-                for (made, sums) in made.chunks_exact_mut(count).zip(&sums) {
-                    made[run.start + column..][..wide].copy_from_slice(&sums[..wide]);
-                }
+        for first in (0..depth).step_by(DEEP) {
+            let rows = first..(first + DEEP).min(depth);
+            for (weights, made) in weights.chunks_exact(depth).zip(made.chunks_exact_mut(count)) {
+                let (sums, weights) = (&mut made[run.clone()], &weights[rows.clone()]);
+                add_products(sums, weights, &samples[first * RUN..], RUN, |mut sum, w, x| {
+                    sum += w * x;
+                    sum
+                });
             }
         }
     }
