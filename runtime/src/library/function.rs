@@ -4,6 +4,7 @@
 //! An operation is added by a line in the table of its family: a name, and a Rust function from operands to results.
 
 use super::LibraryError;
+use super::prepared::Prepared;
 use crate::{DType, Element, Map, Operand, Strings, Tensor, TensorView, Value};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -29,6 +30,9 @@ pub struct Function {
     pub attributes: BTreeMap<String, Attribute>,
     /// Which of the ONNX operands are given.
     pub operands: Vec<bool>,
+    /// What a run made of the attributes. Who changes those of a function that has run empties it: [`Function::with`] does.
+    #[serde(skip)]
+    pub prepared: Prepared,
 }
 
 /// What runs a function: its attributes, operands (absent ones `None`), and results in order.
@@ -80,12 +84,14 @@ pub fn find(name: &str) -> Option<&'static Entry> {
 impl Function {
     /// A function with no attributes yet, all of whose `operands` are given.
     pub fn new(name: &str, operands: usize) -> Function {
-        Function { name: name.into(), attributes: BTreeMap::new(), operands: vec![true; operands] }
+        let operands = vec![true; operands];
+        Function { name: name.into(), attributes: BTreeMap::new(), operands, prepared: Prepared::default() }
     }
     /// With one more attribute.
     #[must_use]
     pub fn with(mut self, name: &str, value: Attribute) -> Function {
         self.attributes.insert(name.into(), value);
+        self.prepared = Prepared::default();
         self
     }
     /// Runs it. `given` are the operands that are given, in order.
@@ -93,7 +99,7 @@ impl Function {
         let entry = find(&self.name).ok_or(LibraryError::Operands { accepted: "functions of the library" })?;
         let mut given = given.iter();
         let operands = self.operands.iter().map(|there| if *there { given.next().copied() } else { None }).collect();
-        (entry.run)(self, &Operands(operands))
+        (entry.run)(self, &Operands::new(operands))
     }
     /// Whether equal operands give equal results.
     pub fn is_pure(&self) -> bool {
@@ -154,6 +160,10 @@ pub struct Operands<'a>(Vec<Option<Operand<'a>>>);
 const TENSOR: LibraryError = LibraryError::Operands { accepted: "a tensor of numbers here" };
 
 impl<'a> Operands<'a> {
+    /// These operands.
+    pub(super) fn new(operands: Vec<Option<Operand<'a>>>) -> Operands<'a> {
+        Operands(operands)
+    }
     /// Number of operands, absent ones counted.
     pub fn len(&self) -> usize {
         self.0.len()

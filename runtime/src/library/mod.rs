@@ -19,6 +19,7 @@ mod ml;
 mod movement;
 mod narrow;
 mod op;
+mod prepared;
 mod quantize;
 mod random;
 mod real;
@@ -49,6 +50,7 @@ pub use movement::{
 };
 pub use narrow::{PowerRounding, decode, encode};
 pub use op::{BinaryOp, PadMode, ReduceKind, ScatterKind, UnaryOp};
+pub use prepared::Prepared;
 pub use quantize::{dequantize, integer_range, is_quantized, quantize};
 pub use reduce::{arg_reduce, cum_sum, reduce, top_k};
 pub use routine::Routine;

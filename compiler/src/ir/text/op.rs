@@ -450,7 +450,7 @@ fn build_heavy(name: &str, a: &Attrs, given: usize) -> Result<Op, String> {
             let operands: Vec<u8> = a.list_or("operands", vec![1; given])?;
             let operands = operands.into_iter().map(|n| n != 0).collect();
             Op::Function {
-                function: Function { name: name.into(), attributes: a.attributes()?, operands },
+                function: Function { attributes: a.attributes()?, operands, ..Function::new(name, 0) },
                 results: vec![],
             }
         }

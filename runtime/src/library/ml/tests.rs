@@ -134,6 +134,51 @@ fn trees_of_tuples() {
 }
 
 #[test]
+fn trees_are_made_once_and_read_their_numbers_anew() {
+    let f = stump("target", "tree_ensemble_regressor").with("n_targets", Int(2));
+    let (values, weights) = (f32s(&[3], &[1., 0., 0.]), f32s(&[2], &[10., -4.]));
+    for (split, wanted) in [(1.0, [10., 0.]), (0.0, [0., -4.]), (1.0, [10., 0.])] {
+        near(&run(&f, &[&f32s(&[1, 1], &[0.5]), &f32s(&[3], &[split, 0., 0.]), &weights]).unwrap()[0], &wanted);
+    }
+    let wide: Value = Tensor::from_slice(&[2], &[10f64, 1e-3]).unwrap().into();
+    near(&run(&f, &[&f32s(&[2], &[7., 8.]), &values, &wide]).unwrap()[0], &[0., 1e-3]);
+    near(&run(&f, &[&f32s(&[0, 1], &[]), &values, &weights]).unwrap()[0], &[]);
+    assert!(run(&f, &[&f32s(&[1, 1], &[0.]), &f32s(&[2], &[1., 0.]), &weights]).is_err(), "too few values");
+    assert!(run(&f, &[&f32s(&[1, 1], &[0.]), &values, &f32s(&[3], &[0.; 3])]).is_err(), "too many weights");
+    assert!(run(&f, &[&f32s(&[1, 0], &[]), &values, &weights]).is_err(), "too few features");
+    let changed = f.with("nodes_modes", Texts(["BRANCH_GT", "LEAF", "LEAF"].map(String::from).to_vec()));
+    near(&run(&changed, &[&f32s(&[1, 1], &[0.5]), &values, &weights]).unwrap()[0], &[0., -4.]);
+}
+
+/// Every mode on numbers below, at and above the split, and where either is NaN.
+#[test]
+fn modes_of_nodes() {
+    let x = f32s(&[4, 1], &[0., 1., 2., f32::NAN]);
+    let passes = |mode: &str, missing: i64, split: f32| -> Vec<bool> {
+        let f = stump("target", "tree_ensemble_regressor")
+            .with("nodes_modes", Texts([mode, "LEAF", "LEAF"].map(String::from).to_vec()))
+            .with("nodes_missing_value_tracks_true", Ints(vec![missing, 0, 0]))
+            .with("target_ids", Ints(vec![0, 0]));
+        let made = run(&f, &[&x, &f32s(&[3], &[split, 0., 0.]), &f32s(&[2], &[1., 0.])]).unwrap();
+        floats(&made[0]).iter().map(|y| *y == 1.0).collect()
+    };
+    for (mode, wanted) in [
+        ("BRANCH_LEQ", [true, true, false]),
+        ("BRANCH_LT", [true, false, false]),
+        ("BRANCH_GTE", [false, true, true]),
+        ("BRANCH_GT", [false, false, true]),
+        ("BRANCH_EQ", [false, true, false]),
+        ("BRANCH_NEQ", [true, false, true]),
+    ] {
+        for missing in [0, 1] {
+            assert_eq!(passes(mode, missing, 1.0), [&wanted[..], &[missing == 1]].concat(), "{mode}");
+            let unequal = mode == "BRANCH_NEQ";
+            assert_eq!(passes(mode, missing, f32::NAN), [unequal, unequal, unequal, missing == 1], "{mode}");
+        }
+    }
+}
+
+#[test]
 fn trees_with_leaves_apart() {
     let f = Function::new("tree_ensemble", 5)
         .with("n_targets", Int(2))
@@ -149,6 +194,8 @@ fn trees_with_leaves_apart() {
     let modes = Tensor::from_slice(&[2], &[0u8, 6]).unwrap().into();
     let members = f32s(&[3], &[2., 7., f32::NAN]);
     near(&run(&f, &[&x, &splits, &weights, &modes, &members]).unwrap()[0], &[1., 0., 0., 10., 100., 0.]);
+    let others = f32s(&[2], &[3., f32::NAN]);
+    near(&run(&f, &[&x, &splits, &weights, &modes, &others]).unwrap()[0], &[0., 10., 1., 0., 100., 0.]);
     assert!(run(&f, &[&x, &splits, &weights, &modes, &f32s(&[0], &[])]).is_err());
 }
 
