@@ -37,6 +37,7 @@ mod sequence;
 mod signal;
 mod strings;
 mod tf_idf;
+mod top_k;
 mod walk;
 mod wide;
 
@@ -52,9 +53,10 @@ pub use narrow::{PowerRounding, decode, encode};
 pub use op::{BinaryOp, PadMode, ReduceKind, ScatterKind, UnaryOp};
 pub use prepared::Prepared;
 pub use quantize::{dequantize, integer_range, is_quantized, quantize};
-pub use reduce::{arg_reduce, cum_sum, reduce, top_k};
+pub use reduce::{arg_reduce, cum_sum, reduce};
 pub use routine::Routine;
 pub use scalar::erf;
+pub use top_k::top_k;
 
 use crate::{DType, TensorError, TensorView, TensorViewMut};
 

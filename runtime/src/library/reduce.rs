@@ -1,4 +1,4 @@
-//! Reductions, running sums, positions of extremes, the largest k.
+//! Reductions, running sums, positions of extremes.
 
 use super::scalar::{Number, with_type};
 use super::walk::{around, last, merged, rows, strides};
@@ -197,52 +197,4 @@ pub fn cum_sum(
         }
         Ok(())
     })
-}
-
-/// The largest or smallest elements along an axis, in order, and their positions (i64); how many, the results' shape says.
-/// Of equal elements the first comes first. NaN counts as larger than every number.
-pub fn top_k(
-    axis: usize,
-    largest: bool,
-    x: &TensorView,
-    values: &mut TensorViewMut,
-    positions: &mut TensorViewMut,
-) -> Result<(), LibraryError> {
-    let wrong = LibraryError::Operands { accepted: "results of the operand's shape but for the axis" };
-    let (outer, extent, inner) = around(x.shape, axis).ok_or_else(|| wrong.clone())?;
-    let (same, k, after) = around(values.shape, axis).ok_or_else(|| wrong.clone())?;
-    let fits = (same, after) == (outer, inner) && k <= extent && positions.shape == values.shape;
-    expect(fits && values.dtype == x.dtype && positions.dtype == DType::I64, "results of the operand's shape and i64")?;
-    with_type!(x.dtype, T => {
-        let x = elements::<T>(x)?;
-        let (values, positions) = (elements_mut::<T>(values)?, elements_mut::<i64>(positions)?);
-        let mut order: Vec<usize> = Vec::with_capacity(extent);
-        for i in 0..outer * inner {
-            let at = |k: usize| x[(i / inner * extent + k) * inner + i % inner];
-            let compare = |a: &usize, b: &usize| {
-                let (x, y) = if largest { (at(*b), at(*a)) } else { (at(*a), at(*b)) };
-                let by_value = if T::FLOAT { x.float().total_cmp(&y.float()) } else { x.int().cmp(&y.int()) };
-                by_value.then(a.cmp(b))
-            };
-            first_in_order(&mut order, extent, k, &compare);
-            for (n, from) in order.iter().enumerate() {
-                let to = (i / inner * k + n) * inner + i % inner;
-                values[to] = at(*from);
-                positions[to] = *from as i64;
-            }
-        }
-        Ok(())
-    })
-}
-
-/// Makes `order` the first `k` of the positions `0..extent`, sorted. One sort for all types: every executable carries it.
-fn first_in_order(order: &mut Vec<usize>, extent: usize, k: usize, compare: &dyn Fn(&usize, &usize) -> Ordering) {
-    order.clear();
-    order.extend(0..extent);
-    // Only those that are wanted are put in order.
-    if (1..extent).contains(&k) {
-        order.select_nth_unstable_by(k - 1, compare);
-    }
-    order.truncate(k);
-    order.sort_unstable_by(compare);
 }
