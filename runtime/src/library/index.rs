@@ -141,9 +141,20 @@ fn scatter(
     with_type!(x.dtype, T => {
         let updates = elements::<T>(updates)?;
         let out = elements_mut::<T>(out)?;
-        for (i, at) in offsets.iter().enumerate() {
-            for k in 0..slice {
-                out[at + k] = meet(kind, out[at + k], updates[i * slice + k])?;
+        match (kind, slice) {
+            (_, 0) => {}
+            (ScatterKind::Replace, 1) => offsets.iter().zip(updates).for_each(|(at, new)| out[*at] = *new),
+            (ScatterKind::Replace, _) => {
+                for (at, new) in offsets.iter().zip(updates.chunks_exact(slice)) {
+                    out[*at..][..slice].copy_from_slice(new);
+                }
+            }
+            _ => {
+                for (at, new) in offsets.iter().zip(updates.chunks_exact(slice)) {
+                    for (old, new) in out[*at..][..slice].iter_mut().zip(new) {
+                        *old = meet(kind, *old, *new)?;
+                    }
+                }
             }
         }
         Ok(())
@@ -205,3 +216,6 @@ pub fn one_hot(
         Ok(())
     })
 }
+
+#[cfg(test)]
+mod tests;
