@@ -289,7 +289,7 @@ fn freestanding_objects_and_libraries_run_from_c() {
 fn a_library_call_cannot_be_freestanding() {
     let level = Level::host().unwrap();
     let tables = tables(level, 16);
-    let call = library::Routine::Call(library::Call::Range);
+    let call = Routine::Call(library::Call::Range);
     let call = Call::Library { call, inputs: Vec::new(), outputs: Vec::new() };
     let steps = [Step { kernel: "range".into(), node: "n7".into(), flops: 0, calls: vec![call] }];
     let (inputs, outputs, memory) = (&tables.inputs[..], &tables.outputs[..], tables.memory);
