@@ -36,7 +36,7 @@ pub struct Artefact {
     magic: u64,
     programs: *const ProgramParts,
     programs_len: u64,
-    library: Option<LibraryFn>,
+    run_library: Option<LibraryFn>,
 }
 
 // SAFETY: an artefact is constant data.
@@ -45,7 +45,7 @@ unsafe impl Sync for Artefact {}
 impl ProgramParts {
     /// # Safety
     /// The pointers and lengths are those of constant data that belongs together.
-    unsafe fn program(&self, library: Option<LibraryFn>) -> Result<Program, Failure> {
+    unsafe fn program(&self, run_library: Option<LibraryFn>) -> Result<Program, Failure> {
         // SAFETY: the caller's.
         let (tables, functions, weights) = unsafe {
             (
@@ -56,7 +56,7 @@ impl ProgramParts {
         };
         let damaged = |error: brolga_runtime::StoreError| Failure::bug(format!("damaged artefact: {error}"));
         let tables = Tables::from_bytes(tables).map_err(damaged)?;
-        let functions = Functions { entries: functions.to_vec(), library, owner: Arc::new(()) };
+        let functions = Functions { entries: functions.to_vec(), run_library, owner: Arc::new(()) };
         tables.into_program(functions, Arc::new(StaticBytes(weights))).map_err(damaged)
     }
 }
@@ -81,7 +81,7 @@ impl Artefact {
             return Err(Failure::bug("the executable was linked with a runner of another version"));
         }
         // SAFETY: the caller's.
-        unsafe { slice(self.programs, self.programs_len).iter().map(|parts| parts.program(self.library)).collect() }
+        unsafe { slice(self.programs, self.programs_len).iter().map(|parts| parts.program(self.run_library)).collect() }
     }
 }
 
@@ -200,6 +200,8 @@ mod entry {
     use brolga_runtime::{TensorView, TensorViewMut};
     use std::ffi::{CStr, OsString, c_char, c_int};
 
+    // The function in it is Rust's own, but it is made and called in this library: to the object it is an address.
+    #[allow(improper_ctypes)]
     unsafe extern "C" {
         #[allow(non_upper_case_globals)]
         static brolga_artefact: Artefact;

@@ -153,7 +153,7 @@ impl Program {
                 if from.overlaps(to) { Err("a copy onto itself".into()) } else { Ok(()) }
             }
             Call::Library { inputs, outputs, .. } => {
-                if self.functions.library.is_none() {
+                if self.functions.run_library.is_none() {
                     return Err("a library call where there is no library".into());
                 }
                 let read = inputs.iter().map(|t| spaces.tensor(t, false)).collect::<Result<Vec<_>, _>>()?;

@@ -122,7 +122,7 @@ pub struct Functions {
     /// Entry points of the kernels.
     pub entries: Vec<KernelFn>,
     /// Runs library calls. An executable whose programs have none is linked without the library.
-    pub library: Option<LibraryFn>,
+    pub run_library: Option<LibraryFn>,
     /// Owner of the code.
     pub owner: Arc<dyn Any + Send + Sync>,
 }

@@ -208,7 +208,7 @@ impl<'a> Walk<'a> {
         inputs: &[TensorRegion],
         outputs: &[TensorRegion],
     ) -> Result<(), String> {
-        let Some(run) = self.program.functions.library else { return Err("there is no library".into()) };
+        let Some(run) = self.program.functions.run_library else { return Err("there is no library".into()) };
         let size = |tensor: &TensorRegion| tensor.shape.iter().product::<usize>() * tensor.dtype.bytes();
         let read = |tensor: &'_ TensorRegion| {
             // SAFETY: `Program::check` has seen that the range is inside its memory, aligned, and apart from what is written; no

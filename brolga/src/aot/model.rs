@@ -72,8 +72,8 @@ impl CompiledModel {
             code_bytes: compiled.code_bytes(),
         };
         let is_library = |call: &Call| matches!(call, Call::Library { .. });
-        let library = tables.steps.iter().flat_map(|step| &step.calls).any(is_library);
-        Ok(ProgramParts { tables: tables.to_bytes()?, codes: &compiled.codes, weights, library })
+        let calls_library = tables.steps.iter().flat_map(|step| &step.calls).any(is_library);
+        Ok(ProgramParts { tables: tables.to_bytes()?, codes: &compiled.codes, weights, calls_library })
     }
 }
 

@@ -18,7 +18,7 @@ pub struct ProgramParts<'a> {
     /// Its packed weights.
     pub weights: &'a [u8],
     /// Whether it has library calls.
-    pub library: bool,
+    pub calls_library: bool,
 }
 
 /// Makes the object file. Specialisations share the code and the weights that are the same.
@@ -60,7 +60,7 @@ pub fn executable_object(level: Level, triple: Triple, programs: &[ProgramParts<
     }
     let parts = object.words("brolga_programs", &parts, Visibility::Local)?;
     // Without this reference the linker leaves the library out.
-    let needed = programs.iter().any(|program| program.library);
+    let needed = programs.iter().any(|program| program.calls_library);
     let library = if needed { Word::Function(object.import("brolga_library")?) } else { Word::Number(0) };
     let artefact = [Word::Number(ARTEFACT_MAGIC), Word::Data(parts), Word::Number(programs.len() as u64), library];
     object.words("brolga_artefact", &artefact, Visibility::Global)?;

@@ -56,7 +56,7 @@ fn build(folder: &Path, level: Level, claimed: Level) -> PathBuf {
     let codes = [scale(level)];
     let program = |extent| {
         let tables = Tables { level: claimed, ..tables(level, extent) }.to_bytes().unwrap();
-        ProgramParts { tables, codes: &codes, weights: &weights, library: false }
+        ProgramParts { tables, codes: &codes, weights: &weights, calls_library: false }
     };
     let path = folder.join("model");
     write_executable(level, &[program(16), program(32)], &path).unwrap();
@@ -125,7 +125,7 @@ fn the_object_is_the_same_each_time() {
     let (codes, weights) = ([scale(level)], [1u8; 128]);
     let make = || {
         let tables = tables(level, 16).to_bytes().unwrap();
-        let parts = ProgramParts { tables, codes: &codes, weights: &weights, library: false };
+        let parts = ProgramParts { tables, codes: &codes, weights: &weights, calls_library: false };
         executable_object(level, Triple::host(), &[parts]).unwrap()
     };
     assert_eq!(make(), make());
@@ -148,10 +148,10 @@ fn the_library_is_linked_where_it_is_called() {
         outputs: vec![tensor(Space::Output(0), &[16, 1])],
     }];
     let (codes, weights) = ([scale(level)], [0u8; WEIGHTS as usize * 4]);
-    let link = |name: &str, library| {
+    let link = |name: &str, calls_library| {
         let path = folder.path().join(name);
         let tables = tables.to_bytes().unwrap();
-        let parts = ProgramParts { tables, codes: &codes, weights: &weights, library };
+        let parts = ProgramParts { tables, codes: &codes, weights: &weights, calls_library };
         write_executable(level, &[parts], &path).unwrap();
         path
     };

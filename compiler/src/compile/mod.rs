@@ -179,7 +179,7 @@ impl Compiled {
             level: self.level,
             steps: self.steps,
             memory: self.memory,
-            functions: Functions { entries, library: Some(Routine::run), owner: Arc::new(jit) },
+            functions: Functions { entries, run_library: Some(Routine::run), owner: Arc::new(jit) },
             weights: packed,
         };
         Ok((program, self.timing))

@@ -101,7 +101,11 @@ fn program() -> Program {
         level: Level::host().unwrap(),
         steps,
         memory: Memory { arena_bytes: 3 * 4096, scratch_bytes: 256, lower_bound_bytes: 2 * bytes },
-        functions: Functions { entries: ENTRIES.to_vec(), library: Some(library::Routine::run), owner: Arc::new(()) },
+        functions: Functions {
+            entries: ENTRIES.to_vec(),
+            run_library: Some(library::Routine::run),
+            owner: Arc::new(()),
+        },
         weights: Arc::new(weights),
         code_bytes: 0,
     }

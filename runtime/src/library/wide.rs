@@ -77,3 +77,6 @@ fn x86_64_v4(work: impl Loop) {
 fn x86_64_v3(work: impl Loop) {
     work.run();
 }
+
+#[cfg(test)]
+mod tests;

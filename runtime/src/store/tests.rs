@@ -46,7 +46,7 @@ extern "C" fn nothing(_: *const *mut u8, _: *const i64, _: i64, _: i64) -> i32 {
 fn functions(count: usize) -> Functions {
     Functions {
         entries: vec![nothing as crate::KernelFn; count],
-        library: Some(library::Routine::run),
+        run_library: Some(library::Routine::run),
         owner: Arc::new(()),
     }
 }

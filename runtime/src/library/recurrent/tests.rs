@@ -104,19 +104,36 @@ fn the_limit_is_on_gates_and_not_on_the_cell() {
     close(&results[1], &[sigmoid(0.5) * cell.tanh()]);
 }
 
+/// Below, at and above the rows of the weights that are taken at once; samples of unlike lengths.
 #[test]
 fn many_units_agree_with_the_sums_written_out() {
-    let hidden = 7;
     let at = |i: usize| ((i * 37 + 11) % 19) as f32 / 19.0 - 0.5;
-    let x: Vec<f32> = (0..hidden).map(at).collect();
-    let weights: Vec<f32> = (0..hidden * hidden).map(|i| at(i + 5)).collect();
-    let state: Vec<f32> = (0..hidden).map(|i| at(i + 3)).collect();
-    let sum = |j: usize| x[j] + (0..hidden).map(|k| state[k] * weights[k * hidden + j]).sum::<f32>();
-    let want: Vec<f32> = (0..hidden).map(|j| sum(j).tanh()).collect();
-    let operands =
-        [tensor(&[1, 1, hidden], &x), tensor(&[1, hidden, hidden], &weights), tensor(&[1, 1, hidden], &state)];
-    let given = [Some(&operands[0]), Some(&operands[1]), None, None, Some(&operands[2])];
-    close(&run(Function::new("rnn", 5), &given).unwrap()[1], &want);
+    let of = |count: usize, shift: usize| -> Vec<f32> { (0..count).map(|i| at(i + shift)).collect() };
+    let (steps, lengths) = (3, [3, 0, 2]);
+    let mut cases = 0;
+    for hidden in [7, 8, 19] {
+        let (x, weights) = (of(steps * 3 * hidden, 0), of(hidden * hidden, 5));
+        let first = of(3 * hidden, 3);
+        let mut want = first.clone();
+        for (sample, state) in want.chunks_exact_mut(hidden).enumerate() {
+            for step in 0..lengths[sample] {
+                let x = &x[(step * 3 + sample) * hidden..];
+                let sum = |j: usize| (0..hidden).fold(x[j], |sum, k| sum + state[k] * weights[k * hidden + j]);
+                let next: Vec<f32> = (0..hidden).map(|j| sum(j).tanh()).collect();
+                state.copy_from_slice(&next);
+                cases += 1;
+            }
+        }
+        let operands = [
+            tensor(&[steps, 3, hidden], &x),
+            tensor(&[1, hidden, hidden], &weights),
+            Tensor::from_slice(&[3], &lengths.map(|n| n as i32)).unwrap(),
+            tensor(&[1, 3, hidden], &first),
+        ];
+        let given = [Some(&operands[0]), Some(&operands[1]), None, Some(&operands[2]), Some(&operands[3])];
+        close(&run(Function::new("rnn", 5), &given).unwrap()[1], &want);
+    }
+    assert_eq!(cases, 15);
 }
 
 #[test]
