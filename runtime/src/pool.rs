@@ -1,10 +1,10 @@
 //! Worker threads that run one job together and sleep when there is none.
 //!
-//! Who waits spins for about as long as a wake-up costs, then parks. There is no queue and no stealing: worker `w` of `W` knows
-//! its share of most of a job's items, and the last quarter goes to whoever comes first, because two cores are seldom equally
-//! fast (a neighbour on the same core, a turbo limit, small cores beside large ones) and all wait for the slowest. What an item
-//! computes does not depend on who computes it. A caller that finds the pool at work runs its job alone, so no call ever waits
-//! for another.
+//! Who waits for a job spins for about as long as a wake-up costs, then parks; who waits within a job spins longer, because the
+//! others are about to arrive. There is no queue and no stealing: worker `w` of `W` knows its share of most of a job's items, and
+//! the last quarter goes to whoever comes first, because two cores are seldom equally fast (a neighbour on the same core, a turbo
+//! limit, small cores beside large ones) and all wait for the slowest. What an item computes does not depend on who computes it.
+//! A caller that finds the pool at work runs its job alone, so no call ever waits for another.
 #![allow(unsafe_code)]
 
 use crate::threads::default_threads;
@@ -20,8 +20,19 @@ use std::time::{Duration, Instant};
 #[cfg(test)]
 mod tests;
 
-/// About the time of one wake-up.
-const SPIN: Duration = Duration::from_micros(50);
+/// How long who waits looks at memory before it gives its core away.
+#[derive(Clone, Copy, Default)]
+struct Spin {
+    /// Between jobs: about the time of one wake-up.
+    between: Duration,
+    /// Within a job.
+    within: Duration,
+}
+
+/// Within a job the others are a fraction of a millisecond away, unless the system or a hypervisor has taken a core from one of
+/// them. A core that is given away then is not back when it is needed, the next to arrive waits for that one, and so on: such rows
+/// of waits cost a virtual machine far more than the time of the spinning, which ends after some of a scheduler's time slices.
+const SPIN: Spin = Spin { between: Duration::from_micros(50), within: Duration::from_millis(10) };
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
@@ -170,7 +181,7 @@ struct Shared {
     panicked: AtomicBool,
     stop: AtomicBool,
     barrier: Barrier,
-    spin: Duration,
+    spin: Spin,
 }
 
 // SAFETY: `job` is written only under the protocol described at the field, everything else is synchronised by itself.
@@ -182,14 +193,14 @@ impl Shared {
     fn work(&self, worker: usize, workers: usize) {
         let mut round = 0;
         loop {
-            self.start.wait(round, self.spin);
+            self.start.wait(round, self.spin.between);
             round = round.wrapping_add(1);
             if self.stop.load(Ordering::Acquire) {
                 return;
             }
             // SAFETY: the caller wrote the job before the signal and keeps it alive until every worker has counted down.
             if let Some(job) = unsafe { *self.job.get() } {
-                let team = Team { worker, workers, barrier: Some((&self.barrier, self.spin)) };
+                let team = Team { worker, workers, barrier: Some((&self.barrier, self.spin.within)) };
                 // SAFETY: as above.
                 let job = unsafe { &*job };
                 if catch_unwind(AssertUnwindSafe(|| job(team))).is_err() {
@@ -216,7 +227,7 @@ impl Pool {
         let workers = if threads == 0 { default_threads().get() } else { threads }.min(1024);
         // More threads than cores: who waits must give its core away at once.
         let cores = std::thread::available_parallelism().map_or(1, |n| n.get());
-        let spin = if workers > cores { Duration::ZERO } else { SPIN };
+        let spin = if workers > cores { Spin::default() } else { SPIN };
         let shared = Arc::new(Shared {
             job: UnsafeCell::new(None),
             start: Signal::default(),
@@ -289,9 +300,9 @@ impl Pool {
         shared.panicked.store(false, Ordering::Release);
         shared.running.store(self.threads.len(), Ordering::Release);
         shared.start.bump();
-        let team = Team { worker: 0, workers: self.workers(), barrier: Some((&shared.barrier, shared.spin)) };
+        let team = Team { worker: 0, workers: self.workers(), barrier: Some((&shared.barrier, shared.spin.within)) };
         let own = catch_unwind(AssertUnwindSafe(|| job(team))).is_ok();
-        shared.finished.wait(round, shared.spin);
+        shared.finished.wait(round, shared.spin.within);
         // SAFETY: every worker has counted down.
         unsafe { *shared.job.get() = None };
         own && !shared.panicked.load(Ordering::Acquire)
