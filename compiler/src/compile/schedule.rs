@@ -10,6 +10,8 @@ use crate::plan::{self, Home, Placement};
 use crate::tile::{Kernel, Target};
 use brolga_runtime::library::Routine;
 use brolga_runtime::{Call, Memory, Region, Space, Step, TensorRegion};
+use indexmap::IndexSet;
+use rustc_hash::FxBuildHasher;
 use std::collections::HashMap;
 
 /// Steps, and what they refer to.
@@ -57,8 +59,7 @@ pub(super) fn build(
         graph,
         placement,
         arena,
-        numbers: HashMap::new(),
-        kernels: vec![],
+        kernels: IndexSet::default(),
         weights: PackedWeights::default(),
         scratch: 0,
     };
@@ -77,7 +78,7 @@ pub(super) fn build(
         scratch_bytes: builder.scratch as u64,
         lower_bound_bytes: builder.arena.bound as u64,
     };
-    Ok(Schedule { steps, nodes, kernels: builder.kernels, weights: builder.weights, memory })
+    Ok(Schedule { steps, nodes, kernels: builder.kernels.into_iter().collect(), weights: builder.weights, memory })
 }
 
 /// Kernels where there are some, else a library call over plain operands.
@@ -148,21 +149,15 @@ struct Builder<'a> {
     graph: &'a Graph,
     placement: &'a Placement,
     arena: Arena,
-    numbers: HashMap<Kernel, u32>,
-    kernels: Vec<Kernel>,
+    kernels: IndexSet<Kernel, FxBuildHasher>,
     weights: PackedWeights,
     scratch: usize,
 }
 
 impl Builder<'_> {
     fn number(&mut self, kernel: &Kernel) -> u32 {
-        if let Some(number) = self.numbers.get(kernel) {
-            return *number;
-        }
-        let number = self.kernels.len() as u32;
-        self.numbers.insert(kernel.clone(), number);
-        self.kernels.push(kernel.clone());
-        number
+        let known = self.kernels.get_index_of(kernel);
+        known.unwrap_or_else(|| self.kernels.insert_full(kernel.clone()).0) as u32
     }
 
     fn value(&mut self, value: ValueId, offset: i64) -> Region {
