@@ -16,6 +16,7 @@ mod threads;
 mod value;
 mod view;
 mod walk;
+pub mod wide;
 
 pub use check::ProgramError;
 pub use dtype::DType;

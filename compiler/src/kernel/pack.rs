@@ -14,6 +14,7 @@
 mod winograd;
 
 use crate::ir::{Source, Weight};
+use brolga_runtime::wide::{Loop, wide};
 
 /// One loop of a packing nest, outermost first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -107,13 +108,14 @@ impl PackSpec {
     /// The weight must be [`PackSpec::accepts`]ed.
     pub fn pack(&self, weight: &Weight, from: usize, out: &mut [f32]) {
         let reader = Reader::new(weight, &self.source);
+        let mut scratch = Scratch::default();
         let mut begin = 0;
         for piece in &self.pieces {
             let (lo, hi) = (from.max(begin), (from + out.len()).min(begin + piece.len()));
             if lo < hi {
                 let out = &mut out[lo - from..hi - from];
                 match self.elements {
-                    Elements::Own => pack_piece(&reader, piece, lo - begin, out),
+                    Elements::Own => pack_piece(&reader, piece, lo - begin, &mut scratch, out),
                     Elements::Winograd => winograd::pack_piece(&reader, piece, lo - begin, out),
                 }
             }
@@ -164,6 +166,7 @@ impl<'a> Reader<'a> {
     }
 }
 
+#[inline(always)]
 fn scaled(value: f32, factor: f64) -> f32 {
     (f64::from(value) * factor) as f32
 }
@@ -209,7 +212,7 @@ impl Blocks {
 }
 
 /// Packed elements `from..from + out.len()` of one piece, block by block.
-fn pack_piece(reader: &Reader, piece: &PackPiece, from: usize, out: &mut [f32]) {
+fn pack_piece(reader: &Reader, piece: &PackPiece, from: usize, scratch: &mut Scratch, out: &mut [f32]) {
     let blocks = Blocks::of(&piece.loops);
     let Some(cut) = piece.loops.get(blocks.cut) else { return out.fill(reader.at(0)) };
     let (span, size) = (cut.count * blocks.inner, blocks.chunk * blocks.inner);
@@ -231,19 +234,29 @@ fn pack_piece(reader: &Reader, piece: &PackPiece, from: usize, out: &mut [f32]) 
         let part = &mut out[at - from..at - from + hi - lo];
         at += hi - lo;
         if part.len() == count * blocks.inner {
-            pack_block(reader, &block, part);
+            pack_block(reader, &block, scratch, part);
         } else {
             let mut whole = vec![0.0; count * blocks.inner];
-            pack_block(reader, &block, &mut whole);
+            pack_block(reader, &block, scratch, &mut whole);
             part.copy_from_slice(&whole[lo..hi]);
         }
     }
 }
 
 /// A block, in the order of the source where that can be.
-fn pack_block(r: &Reader, block: &PackPiece, out: &mut [f32]) {
-    if pack_rows(r, block, out).is_some() {
+fn pack_block(r: &Reader, block: &PackPiece, scratch: &mut Scratch, out: &mut [f32]) {
+    if pack_rows(r, block, scratch, out).is_some() {
         return;
+    }
+    // Where the last iterations of the outermost loop leave the source, the others need not look at every element.
+    if let Some(whole) = whole_iterations(block) {
+        let (first, rest) = out.split_at_mut(whole * (block.len() / block.loops[0].count));
+        let (mut before, mut after) = (block.clone(), block.clone());
+        before.loops[0].count = whole;
+        after.loops[0].count -= whole;
+        after.start[after.loops[0].dim] += whole * after.loops[0].step;
+        pack_block(r, &before, scratch, first);
+        return pack_block(r, &after, scratch, rest);
     }
     for (i, to) in out.iter_mut().enumerate() {
         let (mut index, mut rest) = (block.start.clone(), i);
@@ -261,8 +274,19 @@ fn pack_block(r: &Reader, block: &PackPiece, out: &mut [f32]) {
     }
 }
 
+/// Iterations of a block's outermost loop that stay inside of the source, where others leave it; at least one, so that a cut there
+/// gets on.
+fn whole_iterations(block: &PackPiece) -> Option<usize> {
+    let outer = block.loops.first()?;
+    let same = block.loops[1..].iter().filter(|l| l.dim == outer.dim);
+    let reach: usize = same.map(|l| l.count.saturating_sub(1) * l.step).sum();
+    let room = block.end[outer.dim].saturating_sub(block.start[outer.dim] + reach);
+    let whole = room.div_ceil(outer.step.max(1)).max(1);
+    (whole < outer.count).then_some(whole)
+}
+
 /// A loop of a block with its distances in the source and in the block, in elements.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq)]
 struct Walk {
     count: usize,
     dim: usize,
@@ -290,9 +314,24 @@ fn walks(r: &Reader, block: &PackPiece) -> Option<Vec<Walk>> {
     inside.then_some(found)
 }
 
+/// What blocks share.
+#[derive(Default)]
+struct Scratch {
+    /// Inner loops of the last block, and their places.
+    last: Vec<Walk>,
+    places: Places,
+    /// Rows as they were read.
+    read: Vec<f32>,
+}
+
+/// Elements from a row to the next in [`Scratch::read`]: an odd number of cache lines, so that a column of it lies in unlike sets of the cache.
+fn pitch(run: usize) -> usize {
+    if run < 16 { run } else { (run.div_ceil(16) | 1) * 16 }
+}
+
 /// A block in the order of the source: its loop with the largest distance there is outermost. `None`, and nothing done, where bounds or
 /// factors need a look at every element.
-fn pack_rows(r: &Reader, block: &PackPiece, out: &mut [f32]) -> Option<()> {
+fn pack_rows(r: &Reader, block: &PackPiece, scratch: &mut Scratch, out: &mut [f32]) -> Option<()> {
     let walks = walks(r, block)?;
     let (rows, inner) = walks.split_first()?;
     let of_row =
@@ -306,30 +345,63 @@ fn pack_rows(r: &Reader, block: &PackPiece, out: &mut [f32]) -> Option<()> {
     if walks.iter().map(|w| w.count).product::<usize>() < out.len() {
         out.fill(0.0);
     }
-    let places = Places::of(r, block, inner, !of_row);
-    // All rows are read before the first is written: they lie far apart, and the processor waits for many at a time.
-    let run = places.sources.len();
-    let mut read = vec![r.splat; rows.count * run];
-    for (i, row) in read.chunks_exact_mut(run.max(1)).enumerate() {
-        if !bytes.is_empty() {
-            places.read(&bytes[4 * i * rows.source..], row);
-        }
+    if !of_row || scratch.last != inner || scratch.places.sources.is_empty() {
+        scratch.places = Places::of(r, block, inner, !of_row);
+        scratch.last = inner.to_vec();
     }
-    for (i, row) in read.chunks_exact_mut(run.max(1)).enumerate() {
-        if !places.factors.is_empty() {
-            row.iter_mut().zip(&places.factors).for_each(|(x, factor)| *x = scaled(*x, *factor));
-        } else if !r.scales.is_empty() {
-            let mut index = block.start.clone();
-            index[rows.dim] += i * rows.step;
-            let factor = r.factor(&index);
-            row.iter_mut().for_each(|x| *x = scaled(*x, factor));
-        }
-        places.write(row, &mut out[i * rows.packed..]);
-    }
+    let pitch = pitch(scratch.places.sources.len());
+    scratch.read.resize(rows.count * pitch, 0.0);
+    let factor = |i: usize| {
+        let mut index = block.start.clone();
+        index[rows.dim] += i * rows.step;
+        r.factor(&index)
+    };
+    let factors = if r.scales.is_empty() || !of_row { Vec::new() } else { (0..rows.count).map(factor).collect() };
+    let (places, read) = (&scratch.places, &mut scratch.read[..]);
+    wide(Rows { rows: *rows, factors, places, bytes, splat: r.splat, read, pitch, out });
     Some(())
 }
 
+/// The rows of a block: read, multiplied, written.
+struct Rows<'a> {
+    rows: Walk,
+    /// A factor each, where that is one.
+    factors: Vec<f64>,
+    places: &'a Places,
+    bytes: &'a [u8],
+    splat: f32,
+    read: &'a mut [f32],
+    pitch: usize,
+    out: &'a mut [f32],
+}
+
+impl Loop for Rows<'_> {
+    /// All rows are read before the first is written: they lie far apart, and the processor waits for many at a time.
+    #[inline(always)]
+    fn run(self) {
+        let (run, pitch) = (self.places.sources.len(), self.pitch.max(1));
+        for (i, row) in self.read.chunks_exact_mut(pitch).enumerate() {
+            let row = &mut row[..run];
+            match self.bytes.get(4 * i * self.rows.source..) {
+                Some(bytes) if !bytes.is_empty() => self.places.read(bytes, row),
+                _ => row.fill(self.splat),
+            }
+            if let Some(factor) = self.factors.get(i) {
+                row.iter_mut().for_each(|x| *x = scaled(*x, *factor));
+            }
+            row.iter_mut().zip(&self.places.factors).for_each(|(x, factor)| *x = scaled(*x, *factor));
+        }
+        if self.rows.packed == 1 {
+            return self.places.write_columns(self.read, self.rows.count, pitch, self.out);
+        }
+        for (i, row) in self.read.chunks_exact(pitch).enumerate() {
+            self.places.write(&row[..run], &mut self.out[i * self.rows.packed..]);
+        }
+    }
+}
+
 /// Where each element of a row comes from and goes to.
+#[derive(Default)]
 struct Places {
     sources: Vec<usize>,
     targets: Vec<usize>,
@@ -360,6 +432,7 @@ impl Places {
         Places { dense: (dense(&sources), dense(&targets)), sources, targets, factors }
     }
 
+    #[inline(always)]
     fn read(&self, bytes: &[u8], row: &mut [f32]) {
         if self.dense.0 {
             let words = bytes.chunks_exact(4).map(bytemuck::pod_read_unaligned);
@@ -370,11 +443,24 @@ impl Places {
         }
     }
 
+    #[inline(always)]
     fn write(&self, row: &[f32], out: &mut [f32]) {
         if self.dense.1 {
             out[..row.len()].copy_from_slice(row);
         } else {
             row.iter().zip(&self.targets).for_each(|(x, at)| out[*at] = *x);
+        }
+    }
+
+    /// Rows whose elements lie beside each other in the block, a column at a time: whole cache lines are written.
+    #[inline(always)]
+    fn write_columns(&self, rows: &[f32], count: usize, pitch: usize, out: &mut [f32]) {
+        for (i, at) in self.targets.iter().enumerate() {
+            let mut from = i;
+            for to in &mut out[*at..*at + count] {
+                *to = rows[from];
+                from += pitch;
+            }
         }
     }
 }

@@ -39,7 +39,6 @@ mod strings;
 mod tf_idf;
 mod top_k;
 mod walk;
-mod wide;
 
 pub use call::{Call, ParseCallError};
 pub use elementwise::{binary, cast, cast_narrow, select, unary};

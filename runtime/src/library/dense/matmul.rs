@@ -2,8 +2,8 @@
 
 use super::{bias, finish, in_parallel};
 use crate::library::function::{Function, Operands, Results};
-use crate::library::wide::{Loop, add_products, wide};
 use crate::library::{LibraryError, cast, expect};
+use crate::wide::{Loop, add_products, wide};
 use crate::{DType, Tensor, TensorView};
 use half::{bf16, f16};
 

@@ -1,7 +1,7 @@
 //! One step of a cell. Gates lie side by side: RNN i; GRU z, r, h; LSTM i, o, f, c.
 
-use super::super::wide::{Loop, add_products, wide};
 use super::activation::{Activation, Real};
+use crate::wide::{Loop, add_products, wide};
 use std::ops::Range;
 
 /// Which cell.

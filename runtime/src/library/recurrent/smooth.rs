@@ -1,6 +1,6 @@
 //! Sigmoid and hyperbolic tangent of many f32: without branches and calls, so that they become vector instructions.
 
-use super::super::wide::{Loop, wide};
+use crate::wide::{Loop, wide};
 
 /// Adding it to a number below 2^22 rounds that to an integer, which the low bits then hold.
 const ROUND: f32 = 12_582_912.0;

@@ -6,9 +6,9 @@
 use super::super::elements::{extents, listed, product};
 use super::super::function::{Function, Operands, Results};
 use super::super::real::{Real, in_real, zeros};
-use super::super::wide::{Loop, add_products, wide};
 use super::super::{LibraryError, expect};
 use super::taps::{Mode, Padding, Plane, Taps};
+use crate::wide::{Loop, add_products, wide};
 use crate::{TensorView, Value};
 
 /// Places whose samples are made at once.

@@ -3,10 +3,10 @@
 use super::super::elements::{extents, product};
 use super::super::function::{Function, Operands, Results};
 use super::super::real::{Real, in_real, zeros};
-use super::super::wide::{Loop, wide};
 use super::super::{LibraryError, expect};
 use super::taps::{Mode, Padding, Plane, Taps};
 use crate::Value;
+use crate::wide::{Loop, wide};
 
 /// Samples whose taps are made at once, to be used for all channels.
 const CHUNK: usize = 256;

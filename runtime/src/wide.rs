@@ -1,15 +1,16 @@
-//! Loops in Rust as code for the vectors that this processor has. The library is compiled for the plainest processor of the
+//! Loops in Rust as code for the vectors that this processor has. The program is compiled for the plainest processor of the
 //! architecture; a loop that is worth it is compiled again for wider vectors and chosen when it runs. Nothing is contracted or
 //! summed in another order, so the results are the same bits on every processor.
 #![allow(unsafe_code)]
 
 /// A loop that is worth it. `run`, and what it calls, must be `#[inline(always)]`: only what is inlined becomes wider.
-pub(super) trait Loop {
+pub trait Loop {
+    /// The whole loop.
     fn run(self);
 }
 
 /// Runs a loop in its widest form.
-pub(super) fn wide(work: impl Loop) {
+pub fn wide(work: impl Loop) {
     #[cfg(target_arch = "x86_64")]
     {
         use crate::Level;
@@ -30,7 +31,7 @@ const ROWS: usize = 8;
 
 /// `sums += x * matrix`, where the rows of the matrix are `stride` elements apart; each sum takes the rows in their order.
 #[inline(always)]
-pub(super) fn add_products<S: Copy, T: Copy>(
+pub(crate) fn add_products<S: Copy, T: Copy>(
     sums: &mut [S],
     x: &[S],
     matrix: &[T],
