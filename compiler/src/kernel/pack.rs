@@ -245,18 +245,20 @@ fn pack_piece(reader: &Reader, piece: &PackPiece, from: usize, scratch: &mut Scr
 
 /// A block, in the order of the source where that can be.
 fn pack_block(r: &Reader, block: &PackPiece, scratch: &mut Scratch, out: &mut [f32]) {
+    if block.start.iter().zip(&block.end).any(|(start, end)| start >= end) {
+        return out.fill(0.0);
+    }
     if pack_rows(r, block, scratch, out).is_some() {
         return;
     }
-    // Where the last iterations of the outermost loop leave the source, the others need not look at every element.
-    if let Some(whole) = whole_iterations(block) {
-        let (first, rest) = out.split_at_mut(whole * (block.len() / block.loops[0].count));
-        let (mut before, mut after) = (block.clone(), block.clone());
-        before.loops[0].count = whole;
-        after.loops[0].count -= whole;
-        after.start[after.loops[0].dim] += whole * after.loops[0].step;
-        pack_block(r, &before, scratch, first);
-        return pack_block(r, &after, scratch, rest);
+    if let Some(parts) = parts(block) {
+        let mut rest = out;
+        for part in parts {
+            let (of_part, more) = rest.split_at_mut(part.len());
+            pack_block(r, &part, scratch, of_part);
+            rest = more;
+        }
+        return;
     }
     for (i, to) in out.iter_mut().enumerate() {
         let (mut index, mut rest) = (block.start.clone(), i);
@@ -274,15 +276,25 @@ fn pack_block(r: &Reader, block: &PackPiece, scratch: &mut Scratch, out: &mut [f
     }
 }
 
-/// Iterations of a block's outermost loop that stay inside of the source, where others leave it; at least one, so that a cut there
-/// gets on.
-fn whole_iterations(block: &PackPiece) -> Option<usize> {
-    let outer = block.loops.first()?;
-    let same = block.loops[1..].iter().filter(|l| l.dim == outer.dim);
-    let reach: usize = same.map(|l| l.count.saturating_sub(1) * l.step).sum();
+/// A block whose outermost loop shares its dimension with another: the iterations that stay inside of the source where others leave
+/// it, and every other by itself.
+fn parts(block: &PackPiece) -> Option<Vec<PackPiece>> {
+    let at = block.loops.iter().position(|l| l.count != 1)?;
+    let (outer, inner) = block.loops[at..].split_first()?;
+    let reach: usize = inner.iter().filter(|l| l.dim == outer.dim).map(|l| l.count.saturating_sub(1) * l.step).sum();
+    if reach == 0 || outer.count == 0 {
+        return None;
+    }
     let room = block.end[outer.dim].saturating_sub(block.start[outer.dim] + reach);
-    let whole = room.div_ceil(outer.step.max(1)).max(1);
-    (whole < outer.count).then_some(whole)
+    let whole = Some(room.div_ceil(outer.step.max(1))).filter(|n| *n < outer.count).unwrap_or(0);
+    let part = |from: usize, count: usize| {
+        let mut start = block.start.clone();
+        start[outer.dim] += from * outer.step;
+        let loops = std::iter::once(PackLoop { count, ..*outer }).chain(inner.iter().copied()).collect();
+        PackPiece { start, end: block.end.clone(), loops }
+    };
+    let first = (whole > 0).then(|| part(0, whole));
+    Some(first.into_iter().chain((whole..outer.count).map(|i| part(i, 1))).collect())
 }
 
 /// A loop of a block with its distances in the source and in the block, in elements.
@@ -324,7 +336,8 @@ struct Scratch {
     read: Vec<f32>,
 }
 
-/// Elements from a row to the next in [`Scratch::read`]: an odd number of cache lines, so that a column of it lies in unlike sets of the cache.
+/// Elements from a row to the next in [`Scratch::read`]: an odd number of cache lines, so that a column of it lies in unlike sets of
+/// the cache.
 fn pitch(run: usize) -> usize {
     if run < 16 { run } else { (run.div_ceil(16) | 1) * 16 }
 }
@@ -506,10 +519,19 @@ mod tests {
                 |p: usize| PackPiece { start: vec![p * panel, 0, 0, 0], end: end.clone(), loops: loops.clone() };
             PackSpec::new(end.clone(), (0..oc.div_ceil(panel)).map(piece).collect())
         };
+        // Both loops over one dimension, as depthwise filters have them.
+        let lanes = vec![l(3, 0, 16), l(5, 2, 1), l(3, 3, 1), l(16, 0, 1)];
+        let depthwise = PackPiece { start: vec![0; 4], end: vec![40, 1, 5, 3], loops: lanes };
+        let depthwise = PackSpec::new(vec![40, 1, 5, 3], vec![depthwise]);
         let columns = PackPiece { start: vec![1, 3], end: vec![300, 50], loops: vec![l(299, 0, 1), l(64, 1, 1)] };
         let columns = PackSpec::new(vec![300, 50], vec![columns]);
-        let specs =
-            [conv([40, 48, 3, 3], 16, 32), conv([24, 600, 1, 1], 16, 32), conv([33, 20, 5, 1], 16, 16), columns];
+        let specs = [
+            conv([40, 48, 3, 3], 16, 32),
+            conv([24, 600, 1, 1], 16, 32),
+            conv([33, 20, 5, 1], 16, 16),
+            columns,
+            depthwise,
+        ];
         let mut count = 0;
         for spec in &specs {
             let plain = weight(&spec.source);
@@ -535,7 +557,7 @@ mod tests {
                 }
             }
         }
-        assert_eq!(count, 192);
+        assert_eq!(count, 240);
     }
 
     #[test]
