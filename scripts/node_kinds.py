@@ -4,6 +4,7 @@ import random
 import numpy as np
 from onnx import TensorProto
 
+import contrib_kinds
 from random_nodes import Case, tensor
 
 ML = "ai.onnx.ml"
@@ -589,4 +590,5 @@ KINDS = [
     Nodes.suppression, Nodes.regions, Nodes.sampling, Nodes.unary, Nodes.binary, Nodes.choose, Nodes.clip, Nodes.cast, Nodes.softmax,
     Nodes.batch_norm, Nodes.layer_norm, Nodes.other_norm, Nodes.reduction, Nodes.extreme, Nodes.top, Nodes.running_sum, Nodes.gemm,
     Nodes.product, Nodes.einsum, Nodes.attention, Nodes.recurrent, Nodes.quantise, Nodes.integers, Nodes.classifier,
+    *contrib_kinds.KINDS,
 ]

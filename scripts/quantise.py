@@ -4,7 +4,7 @@
     quantise.py MODEL.onnx FOLDER [--brolga PATH] [--time]
 
 Four files are made in FOLDER: `qdq.onnx` (quantize/dequantize pairs, signed activations, weights per channel), `qdq-u8.onnx`
-(the same with unsigned activations), `qoperator.onnx` (QLinearConv), `dynamic.onnx` (ConvInteger, MatMulInteger). Each is run
+(the same with unsigned activations), `qoperator.onnx` (QLinearConv, QLinearAdd and others), `dynamic.onnx` (ConvInteger, MatMulInteger). Each is run
 on the same seeded input by onnxruntime and by brolga. They agree when the largest difference is a small share of the largest
 output: quantised values on the edge between two integers may fall to either side, in either engine. With --time, the time of
 a run of each form is printed beside that of MODEL itself.
@@ -56,12 +56,7 @@ def make(source, folder):
     static = {
         "qdq": dict(quant_format=QuantFormat.QDQ, activation_type=QuantType.QInt8),
         "qdq-u8": dict(quant_format=QuantFormat.QDQ, activation_type=QuantType.QUInt8),
-        # Only operators that stay in the standard domain.
-        "qoperator": dict(
-            quant_format=QuantFormat.QOperator,
-            activation_type=QuantType.QUInt8,
-            op_types_to_quantize=["Conv", "Relu"],
-        ),
+        "qoperator": dict(quant_format=QuantFormat.QOperator, activation_type=QuantType.QUInt8),
     }
     for name, options in static.items():
         if not files[name].exists():

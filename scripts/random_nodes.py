@@ -91,10 +91,13 @@ EXPLAINED += [
     for op in WINDOWS
 ]
 
+QLINEAR = ["QLinearAdd", "QLinearMul", "QLinearSigmoid", "QLinearLeakyRelu", "QLinearGlobalAveragePool", "QLinearAveragePool",
+           "QLinearSoftmax", "QLinearConcat", "QLinearWhere", "QGemm"]
 # Operators whose results round numbers that may lie halfway between two integers, and why they do so otherwise. Results may be one
 # apart, and no more.
 ONE_APART = {
     "QLinearConv": "onnxruntime multiplies the scales in f32 before it rounds",
+    **{op: "onnxruntime takes results from a table, or sums integers and multiplies the scales in f32 before it rounds" for op in QLINEAR},
     "DynamicQuantizeLinear": "the range divided by 255, and with it the scale, may be rounded otherwise",
 }
 

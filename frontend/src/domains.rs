@@ -1,6 +1,6 @@
-//! Operators of machine learning other than networks, and of training.
+//! Operators of machine learning other than networks, of training, and those that onnxruntime's tools write.
 
-use crate::ops::{gradient, ml, ml_maps, ml_models, training};
+use crate::ops::{contrib, gradient, ml, ml_maps, ml_models, quantize, training};
 use crate::registry::{Entry, but, op, until};
 
 /// The newest opset of `ai.onnx.ml`.
@@ -38,4 +38,29 @@ pub(crate) const TRAINING: &[Entry] = &[
         but("what computes y is arithmetic, MatMul, Softmax or a reduction", op("Gradient", 1, gradient::gradient)),
     ),
     until(1, op("Momentum", 1, training::momentum)),
+];
+
+/// Operators of `com.microsoft` that are written into files, by name.
+pub(crate) const CONTRIB: &[Entry] = &[
+    until(1, op("BiasGelu", 1, contrib::gelu)),
+    until(1, op("DequantizeLinear", 1, quantize::dequantize)),
+    until(1, op("FastGelu", 1, contrib::gelu)),
+    until(1, but("batches come first", op("FusedMatMul", 1, contrib::fused_matmul))),
+    until(1, op("Gelu", 1, contrib::gelu)),
+    until(1, but("4 or 8 bits, constant weights in order", op("MatMulNBits", 1, contrib::matmul_bits))),
+    until(1, op("QGemm", 1, contrib::q_gemm)),
+    until(1, op("QLinearAdd", 1, contrib::q_binary)),
+    until(1, but("channels before rows", op("QLinearAveragePool", 1, contrib::q_unary))),
+    until(1, op("QLinearConcat", 1, contrib::q_concat)),
+    until(1, but("channels before rows", op("QLinearGlobalAveragePool", 1, contrib::q_unary))),
+    until(1, op("QLinearLeakyRelu", 1, contrib::q_unary)),
+    until(1, op("QLinearMul", 1, contrib::q_binary)),
+    until(1, op("QLinearReduceMean", 1, contrib::q_unary)),
+    until(1, op("QLinearSigmoid", 1, contrib::q_unary)),
+    until(1, op("QLinearSoftmax", 1, contrib::q_unary)),
+    until(1, op("QLinearWhere", 1, contrib::q_where)),
+    until(1, op("QuantizeLinear", 1, quantize::quantize)),
+    until(1, op("QuickGelu", 1, contrib::gelu)),
+    until(1, but("results 0 and 3", op("SkipLayerNormalization", 1, contrib::skip_norm))),
+    until(1, but("results 0 and 3", op("SkipSimplifiedLayerNormalization", 1, contrib::skip_norm))),
 ];

@@ -1,7 +1,7 @@
 //! The one table of supported operators: name, opsets, importer.
 
 use crate::context::{Context, Results};
-use crate::domains::{ML, ML_OPSET, TRAINING};
+use crate::domains::{CONTRIB, ML, ML_OPSET, TRAINING};
 use crate::error::{NodeError, unsupported};
 use crate::ops::{
     activation, arithmetic, attention, bitwise, constant, control, conv, data, einsum, index, loss, matmul, norm, pool,
@@ -52,6 +52,7 @@ const DOMAINS: &[Domain] = &[
     Domain { name: "ai.onnx.ml", newest: ML_OPSET, table: ML },
     Domain { name: "ai.onnx.preview", newest: 1, table: PREVIEW },
     Domain { name: "ai.onnx.preview.training", newest: 1, table: TRAINING },
+    Domain { name: "com.microsoft", newest: 1, table: CONTRIB },
 ];
 
 const PREVIEW: &[Entry] = &[until(1, op("FlexAttention", 1, attention::flex))];

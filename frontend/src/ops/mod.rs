@@ -5,6 +5,7 @@ pub(crate) mod arithmetic;
 pub(crate) mod attention;
 pub(crate) mod bitwise;
 pub(crate) mod constant;
+pub(crate) mod contrib;
 pub(crate) mod control;
 pub(crate) mod conv;
 mod crop;

@@ -47,6 +47,7 @@ pub fn i64s(shape: &[usize], elements: &[i64]) -> Tensor {
 pub fn number(dtype: DType) -> i32 {
     match dtype {
         DType::F32 => 1,
+        DType::U8 => 2,
         DType::I64 => 7,
         DType::I32 => 6,
         DType::Bool => 9,
@@ -88,7 +89,10 @@ pub fn model(opset: i64, nodes: Vec<NodeProto>, inputs: Vec<ValueInfoProto>, out
     };
     ModelProto {
         ir_version: 10,
-        opset_import: vec![OperatorSetIdProto { domain: String::new(), version: opset }],
+        opset_import: vec![
+            OperatorSetIdProto { domain: String::new(), version: opset },
+            OperatorSetIdProto { domain: "com.microsoft".into(), version: 1 },
+        ],
         graph: Some(graph),
         ..Default::default()
     }
