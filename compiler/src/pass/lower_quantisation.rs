@@ -1,10 +1,11 @@
 //! lower-quantisation: quantisation and dequantisation that no integer operation took, with one scale for all elements,
-//! become element-wise arithmetic; dequantised constants become constants.
+//! become element-wise arithmetic; dequantised constants become constants; the largest of bytes are found among floats, which
+//! kernels are made for.
 
 use super::quantisation::single;
 use super::rewrite::{Miss, Rule, require};
 use crate::ir::eval::eval_op;
-use crate::ir::{Arg, BinaryOp, Expression, Graph, Node, Op, Patch, Step, UnaryOp, ValueId, Weight};
+use crate::ir::{Arg, BinaryOp, Expression, Graph, Node, Op, Patch, PoolKind, Step, UnaryOp, ValueId, Weight};
 use brolga_runtime::DType;
 
 /// Elements of the largest constant that is dequantised here.
@@ -39,9 +40,26 @@ impl Rule for LowerQuantisation {
                 arithmetic.push(|x| Step::Binary(BinaryOp::Mul, x, scale));
                 Ok(arithmetic.patch(graph, node, DType::F32))
             }
+            Op::Pool { kind: PoolKind::Max, .. } if byte(from) => {
+                require(node.outputs.len() == 1)?;
+                Ok(among_floats(graph, node, from))
+            }
             _ => Err(Miss::Elsewhere),
         }
     }
+}
+
+/// A node that chooses among bytes, on the floats of the same numbers.
+fn among_floats(graph: &Graph, node: &Node, bytes: DType) -> Patch {
+    let mut patch = Patch::new(graph, "among floats");
+    let step = |to, step| Op::Requantize { to, expression: Expression { steps: vec![step] } };
+    let same = Step::Binary(BinaryOp::Mul, Arg::Input(0), Arg::Const(1.0));
+    let floats = patch.node(step(DType::F32, same), &[node.inputs[0]], node.name.clone());
+    let chosen = patch.node(node.op.clone(), &[floats], node.name.clone());
+    let whole = Step::Unary(UnaryOp::Round, Arg::Input(0));
+    let result = patch.node(step(bytes, whole), &[chosen], node.name.clone());
+    patch.replace(node.outputs[0], result);
+    patch
 }
 
 /// A constant dequantised, whatever its size: the file holds it already, in a quarter of the bytes.

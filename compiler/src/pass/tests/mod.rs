@@ -5,6 +5,7 @@ mod folding;
 mod fusing;
 mod lifting;
 mod manager;
+mod quantised;
 mod recognising;
 mod resizing;
 mod support;
