@@ -41,6 +41,26 @@ fn names_of_dimensions_become_symbols() {
 }
 
 #[test]
+fn negated_extents_stay_extents() {
+    let ty = |negation: NodeProto| {
+        let nodes = vec![
+            node("Shape", &["x"], &["shape"], vec![int("start", 0), int("end", 1)]),
+            negation,
+            node("Add", &["negative", "ten"], &["left"], vec![]),
+            node("ConstantOfShape", &["left"], &["y"], vec![]),
+        ];
+        let mut model = model(18, nodes, vec![port("x", 1, &["batch", "3"])], &["y"]);
+        let constants = [("ten", 10), ("minus", -1)].map(|(name, n)| initializer(name, &i64s(&[1], &[n])));
+        model.graph.as_mut().unwrap().initializer = constants.to_vec();
+        let graph = imported(model).unwrap();
+        graph.ty(graph.outputs()[0].1).to_string()
+    };
+    let negated = ty(node("Neg", &["shape"], &["negative"], vec![]));
+    assert_eq!(negated, ty(node("Mul", &["shape", "minus"], &["negative"], vec![])));
+    assert!(negated.contains("batch"), "{negated}");
+}
+
+#[test]
 fn signs_that_name_no_dimension_stand_for_different_ones() {
     let input = port("x", 1, &["??", "3", "??", "-1"]);
     let graph = imported(model(13, chain(&[("Relu", "x", "y")]), vec![input], &["y"])).unwrap();

@@ -160,7 +160,14 @@ impl Dim {
     }
     /// Larger one.
     pub fn larger(&self, other: &Dim) -> Dim {
-        if self == other { self.clone() } else { Dim::combine(self, other, |a, b| Some(a.max(b)), DimExpr::Max) }
+        let holds = |whole: &Dim, part: &Dim| match whole {
+            Dim::Expr(e) => matches!(&**e, DimExpr::Max(a, b) if a == part || b == part),
+            Dim::Const(_) => false,
+        };
+        match (self, other) {
+            (whole, part) | (part, whole) if whole == part || holds(whole, part) => whole.clone(),
+            _ => Dim::combine(self, other, |a, b| Some(a.max(b)), DimExpr::Max),
+        }
     }
 
     /// The same with symbols replaced; unbound ones stay.

@@ -2,6 +2,7 @@
 
 use super::walk::{broadcast_strides, strides};
 use super::{LibraryError, elements_mut, expect, function::reals};
+use crate::wide::{Loop, add_products, wide};
 use crate::{DType, Tensor, TensorView, TensorViewMut};
 
 /// Geometry of an integer convolution: one entry per spatial dimension. The result's extents say how far it reaches.
@@ -45,6 +46,7 @@ pub fn conv_integer(
     let fits = x.shape.len() == n + 2 && w.shape.len() == n + 2 && out.shape.len() == n + 2 && n > 0;
     let per_group = w.shape.get(1).copied().unwrap_or(0);
     expect(fits && window.group > 0 && per_group * window.group == x.shape[1], "images and a weight of equal rank")?;
+    expect(out.shape[0] == x.shape[0] && out.shape[1] == w.shape[0], "a result of as many images and channels")?;
     expect(window.dilation.len() == n && window.begin.len() == n, "one entry per spatial dimension")?;
     let mut channel_shape = vec![1; n + 2];
     channel_shape[0] = w_zero.len();
@@ -58,29 +60,84 @@ pub fn conv_integer(
     let plane: usize = padded.iter().product();
     let steps = strides(&padded);
     let taps = offsets(&w.shape[2..], &steps, &window.dilation);
-    let (rows, last) = out.shape[2..].split_at(n - 1);
-    let row_starts = offsets(rows, &steps[..n - 1], &window.stride[..n - 1]);
-    let (images, outputs) = (out.shape[0], out.shape[1]);
-    let (count, stride) = (last[0], window.stride[n - 1]);
-    let per_output = (outputs / window.group).max(1);
-    let pixels = row_starts.len() * count;
+    let pixels = offsets(&out.shape[2..], &steps, &window.stride);
+    let (outputs, depth) = (out.shape[1] / window.group, per_group * taps.len());
     let sums = elements_mut::<i32>(out)?;
     sums.fill(0);
-    for (at, sums) in sums.chunks_exact_mut(pixels.max(1)).enumerate().take(images * outputs) {
-        let (image, output) = (at / outputs, at % outputs);
-        let first = image * x.shape[1] + output / per_output * per_group;
-        for channel in 0..per_group {
-            let plane = &planes[(first + channel) * plane..][..plane];
-            let filter = &weights[(output * per_group + channel) * taps.len()..][..taps.len()];
-            for (tap, weight) in taps.iter().zip(filter) {
-                for (row, sums) in row_starts.iter().zip(sums.chunks_exact_mut(count.max(1))) {
-                    let from = plane[row + tap..].iter().step_by(stride);
-                    sums.iter_mut().zip(from).for_each(|(sum, x)| *sum = sum.wrapping_add(x.wrapping_mul(*weight)));
-                }
+    if depth == 0 {
+        return Ok(());
+    }
+    let of_group = (outputs * pixels.len()).max(1);
+    for (at, sums) in sums.chunks_exact_mut(of_group).enumerate() {
+        let group = at % window.group;
+        let weights = &weights[group * outputs * depth..][..outputs * depth];
+        let planes = &planes[at * per_group * plane..][..per_group * plane];
+        wide(Group { sums, weights, planes, plane, taps: &taps, pixels: &pixels });
+    }
+    Ok(())
+}
+
+/// Elements of the input that are gathered for the products of a run of pixels: they stay in the second cache.
+const GATHERED: usize = 1 << 17;
+
+/// The products of one group of one image: im2col, a run of pixels at a time.
+struct Group<'a> {
+    /// By output channel, then pixel.
+    sums: &'a mut [i32],
+    /// By output channel, input channel, tap.
+    weights: &'a [i32],
+    planes: &'a [i32],
+    /// Elements of a plane.
+    plane: usize,
+    /// Places of the taps of the first pixel in a plane.
+    taps: &'a [usize],
+    /// Places of the first taps of all pixels.
+    pixels: &'a [usize],
+}
+
+impl Loop for Group<'_> {
+    #[inline(always)]
+    fn run(self) {
+        let depth = self.planes.len() / self.plane.max(1) * self.taps.len();
+        let mut columns = vec![0; GATHERED.max(depth)];
+        let run = (GATHERED / depth).clamp(1, self.pixels.len().max(1));
+        for (i, pixels) in self.pixels.chunks(run).enumerate() {
+            let width = pixels.len();
+            let rows =
+                self.planes.chunks_exact(self.plane).flat_map(|plane| self.taps.iter().map(move |tap| &plane[*tap..]));
+            for (row, columns) in rows.zip(columns.chunks_exact_mut(width)) {
+                columns.iter_mut().zip(pixels).for_each(|(to, at)| *to = row[*at]);
+            }
+            let channels = self.sums.chunks_exact_mut(self.pixels.len()).zip(self.weights.chunks_exact(depth));
+            for (sums, filter) in channels {
+                add_products(&mut sums[i * run..][..width], filter, &columns, width, wrapping);
             }
         }
     }
-    Ok(())
+}
+
+#[inline(always)]
+fn wrapping(sum: i32, x: i32, y: i32) -> i32 {
+    sum.wrapping_add(x.wrapping_mul(y))
+}
+
+/// The product of two matrices, added to a third.
+struct Matrices<'a> {
+    sums: &'a mut [i32],
+    a: &'a [i32],
+    b: &'a [i32],
+    inner: usize,
+    columns: usize,
+}
+
+impl Loop for Matrices<'_> {
+    #[inline(always)]
+    fn run(self) {
+        let rows = self.a.chunks_exact(self.inner.max(1)).zip(self.sums.chunks_exact_mut(self.columns.max(1)));
+        for (row, sums) in rows {
+            add_products(sums, row, self.b, self.columns, wrapping);
+        }
+    }
 }
 
 /// Planes less their zero point with zeros around: `begin` before, as many after as `padded` has room for.
@@ -146,11 +203,7 @@ pub fn matmul_integer(inputs: &[TensorView], out: &mut TensorViewMut) -> Result<
     sums.fill(0);
     for (i, sums) in sums.chunks_exact_mut((m * n).max(1)).enumerate() {
         let (a, b) = (&left[matrix(i, &sa) * m * k..][..m * k], &right[matrix(i, &sb) * k * n..][..k * n]);
-        for (row, sums) in a.chunks_exact(k.max(1)).zip(sums.chunks_exact_mut(n.max(1))) {
-            for (x, columns) in row.iter().zip(b.chunks_exact(n.max(1))) {
-                sums.iter_mut().zip(columns).for_each(|(sum, y)| *sum = sum.wrapping_add(x.wrapping_mul(*y)));
-            }
-        }
+        wide(Matrices { sums, a, b, inner: k, columns: n });
     }
     Ok(())
 }

@@ -324,6 +324,45 @@ fn integer_sums() {
     assert!(run(Call::MatMulInteger, &[&b, &b, &none, &none], DType::I32, &[2, 1]).is_err());
 }
 
+/// More pixels than are gathered at once, two groups, an uneven stride, a zero point for each output.
+#[test]
+fn integer_convolutions_are_sums_by_the_definition() {
+    let (channels, outputs, rows, columns) = (64, 6, 40, 35);
+    let made = |count: usize, salt: usize| -> Vec<u8> { (0..count).map(|i| ((i * 7919 + salt) % 251) as u8).collect() };
+    let (x, w) = (made(2 * channels * rows * columns, 3), made(outputs * channels / 2 * 9, 8));
+    let zeros: Vec<u8> = (0..outputs as u8).map(|i| i * 20).collect();
+    let (high, wide) = ((rows + 1 - 3) / 2 + 1, columns + 2 - 3 + 1);
+    let at = |image: usize, output: usize, y: usize, col: usize| -> i32 {
+        let mut sum = 0;
+        for (channel, tap) in (0..channels / 2).flat_map(|c| (0..9).map(move |tap| (c, tap))) {
+            let plane = image * channels + output / (outputs / 2) * (channels / 2) + channel;
+            let (row, column) = ((2 * y + tap / 3).wrapping_sub(1), (col + tap % 3).wrapping_sub(1));
+            if row < rows && column < columns {
+                let weight = i32::from(w[(output * channels / 2 + channel) * 9 + tap]) - i32::from(zeros[output]);
+                sum += (i32::from(x[(plane * rows + row) * columns + column]) - 117) * weight;
+            }
+        }
+        sum
+    };
+    let shape = [2, outputs, high, wide];
+    let mut want = Vec::new();
+    for image in 0..2 {
+        for (output, pixel) in (0..outputs).flat_map(|o| (0..high * wide).map(move |p| (o, p))) {
+            want.push(at(image, output, pixel / wide, pixel % wide));
+        }
+    }
+    let bytes = |shape: &[usize], x: &[u8]| Tensor::from_bytes(DType::U8, shape, x).unwrap();
+    let operands = [
+        bytes(&[2, channels, rows, columns], &x),
+        bytes(&[outputs, channels / 2, 3, 3], &w),
+        bytes(&[], &[117]),
+        bytes(&[outputs], &zeros),
+    ];
+    let window = IntegerWindow { stride: vec![2, 1], dilation: vec![1, 1], begin: vec![1, 1], group: 2 };
+    let got = run(Call::ConvInteger(window), &operands.each_ref(), DType::I32, &shape).unwrap();
+    assert!(got.as_slice::<i32>().unwrap() == want);
+}
+
 #[test]
 fn quantisation_per_tensor_axis_and_block() {
     let q = |x: &Tensor, s: &Tensor, z: Option<&Tensor>, dtype, axis, block| {

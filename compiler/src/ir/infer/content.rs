@@ -51,7 +51,7 @@ fn map(x: Option<&[Dim]>, f: impl Fn(&Dim) -> Option<Dim>) -> Option<Vec<Dim>> {
 
 pub(super) fn unary(x: Option<&[Dim]>, op: UnaryOp) -> Option<Vec<Dim>> {
     match op {
-        UnaryOp::Neg => map(x, |d| d.known()?.checked_neg().map(Dim::Const)),
+        UnaryOp::Neg => map(x, |d| Some(d.mul(&Dim::Const(-1)))),
         UnaryOp::Abs => map(x, |d| d.known()?.checked_abs().map(Dim::Const)),
         UnaryOp::Sign => map(x, |d| d.known().map(|n| Dim::Const(n.signum()))),
         _ => None,

@@ -33,6 +33,15 @@ fn typed(op: Op, shapes: &[&[i64]]) -> Result<String, InferError> {
 }
 
 #[test]
+fn the_larger_of_extents_holds_each_once() {
+    let (s, t) = (Dim::symbol("s"), Dim::symbol("t"));
+    let both = s.larger(&t);
+    assert_ne!(both, s);
+    assert_eq!((both.larger(&s), t.larger(&both)), (both.clone(), both.clone()));
+    assert_ne!(both.larger(&Dim::symbol("u")), both);
+}
+
+#[test]
 fn windows() {
     let ok = |op, shapes: &[&[i64]], wanted: &str| assert_eq!(typed(op, shapes).unwrap(), wanted);
     ok(conv(window(&[3, 3], 2, 1), 1), &[&[1, 3, 224, 224], &[64, 3, 3, 3]], "f32[1, 64, 112, 112]");
