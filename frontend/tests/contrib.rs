@@ -85,4 +85,7 @@ fn what_is_not_supported_is_named() {
     let inputs = ["x", "s", "", "s"];
     let error = refusal(contrib("QLinearGlobalAveragePool", &inputs, &["y"], vec![int("channels_last", 1)]));
     assert!(error.contains("channels_last"), "{error}");
+    let attributes = vec![int("K", 3), int("N", 1), int("bits", 4), int("block_size", 3)];
+    let error = refusal(contrib("MatMulNBits", &["s", "x", "s"], &["y"], attributes));
+    assert!(error.contains("block_size is 3"), "{error}");
 }

@@ -221,6 +221,10 @@ pub(crate) fn matmul_bits(cx: &mut Context<'_, '_>) -> Results {
     if !matches!(bits, 4 | 8) || cx.optional(4).is_some() {
         return unsupported(format!("{bits} bits, or rows in another order; 4 or 8 bits in order are accepted"));
     }
+    // Blocks fill whole bytes.
+    if !block.is_power_of_two() || block < 16 {
+        return invalid(format!("block_size is {block}; a power of two from 16 is expected"));
+    }
     let (blocks, per_byte) = (k.div_ceil(block), 8 / bits as usize);
     let (a, b, scales) = (cx.input(0)?, cx.input(1)?, cx.input(2)?);
     let weight = as_elements(cx, b, bits, [n, blocks * block])?;
