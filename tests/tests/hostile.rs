@@ -124,13 +124,13 @@ fn models_that_make_no_sense() {
 #[test]
 fn extents_nested_deeply() {
     const STEPS: usize = 20_000;
-    for op in ["Mul", "Div", "Max"] {
+    // The largest of an extent and 3, over and over, is one expression; the sizes of the others are left to the run.
+    for (op, known) in [("Mul", false), ("Div", false), ("Min", false), ("Max", true)] {
         let mut nodes = vec![node("Shape", &["x"], "v0")];
         nodes.extend((0..STEPS).map(|i| node(op, &[&format!("v{i}"), "three"], &format!("v{}", i + 1))));
         nodes.push(node("ConstantOfShape", &[&format!("v{STEPS}")], "y"));
-        // The sizes are left to the run.
         let loaded = load(&model(nodes, &[SYMBOL], vec![integers("three", &[3])])).map(|model| model.is_static());
-        assert!(matches!(loaded, Ok(false)), "{op}: {loaded:?}");
+        assert!(matches!(loaded, Ok(is) if is == known), "{op}: {loaded:?}");
     }
     let mut nodes = vec![node("Identity", &["x"], "v0")];
     for i in 0..1000 {
