@@ -84,13 +84,25 @@ def fused(nodes):
     if op == "FastGelu":
         return contrib(op, [x, row] if nodes.chance(0.5) else [x])
     if op == "FusedMatMul":
-        turned = nodes.int(0, 1)
-        return contrib(op, [x, nodes.input(nodes.floats(2, *((4, 8) if turned else (8, 4))))], transB=turned, alpha=nodes.one([1.0, 0.3]))
+        (turn_a, turn_b), alpha = (nodes.int(0, 1), nodes.int(0, 1)), nodes.one([1.0, 0.3])
+        inner = 3 if turn_a else 8
+        other = nodes.input(nodes.floats(2, *((4, inner) if turn_b else (inner, 4))))
+        return contrib(op, [x, other], transA=turn_a, transB=turn_b, alpha=alpha)
     if op.startswith("Skip"):
         rows = [nodes.constant(nodes.floats(8)) for _ in range(3 if op == "SkipLayerNormalization" else 2)]
         attributes = {"epsilon": 1e-5} if nodes.chance(0.5) else {}
         return contrib(op, [x, nodes.input(nodes.floats(2, 3, 8)), *rows[: nodes.int(1, len(rows))]], **attributes)
     return contrib(op, [x], **({"alpha": 1.2} if op == "QuickGelu" and nodes.chance(0.5) else {}))
+
+
+def conversion(nodes):
+    kind, along = signed(nodes), nodes.chance(0.5)
+    low = -128 if kind == np.int8 else 0
+    scale, zero = nodes.constant(nodes.positive(*([3] if along else [])) * np.float32(0.05)), nodes.constant(nodes.ints(low, low + 256, [3] if along else [], kind))
+    attributes = {"axis": 1} if along else {}
+    if nodes.chance(0.5):
+        return contrib("QuantizeLinear", [nodes.input(nodes.floats(2, 3, 4)), scale, zero], **attributes)
+    return contrib("DequantizeLinear", [nodes.input(nodes.ints(low, low + 256, (2, 3, 4), kind)), scale, zero], **attributes)
 
 
 def few_bits(nodes):
@@ -103,4 +115,4 @@ def few_bits(nodes):
     return contrib("MatMulNBits", operands, K=inner, N=columns, bits=bits, block_size=32)
 
 
-KINDS = [q_binary, q_unary, q_concat, q_where, q_gemm, fused, few_bits]
+KINDS = [q_binary, q_unary, q_concat, q_where, q_gemm, conversion, fused, few_bits]

@@ -4,10 +4,10 @@
     quantise.py MODEL.onnx FOLDER [--brolga PATH] [--time]
 
 Four files are made in FOLDER: `qdq.onnx` (quantize/dequantize pairs, signed activations, weights per channel), `qdq-u8.onnx`
-(the same with unsigned activations), `qoperator.onnx` (QLinearConv, QLinearAdd and others), `dynamic.onnx` (ConvInteger, MatMulInteger). Each is run
-on the same seeded input by onnxruntime and by brolga. They agree when the largest difference is a small share of the largest
-output: quantised values on the edge between two integers may fall to either side, in either engine. With --time, the time of
-a run of each form is printed beside that of MODEL itself.
+(the same with unsigned activations), `qoperator.onnx` (QLinearConv, QLinearAdd and others), `dynamic.onnx` (ConvInteger,
+MatMulInteger). Each is run on the same seeded input by onnxruntime and by brolga. They agree when the largest difference is a
+small share of the largest output: quantised values on the edge between two integers may fall to either side, in either engine.
+With --time, the least time of a run of MODEL and of each form on one thread is printed, in both engines.
 
 Needs onnx, onnxruntime and numpy.
 """
@@ -17,6 +17,7 @@ import json
 import pathlib
 import subprocess
 import sys
+import time
 
 import numpy
 import onnx
@@ -70,11 +71,16 @@ def make(source, folder):
     return files
 
 
-def compare(brolga, name, file, feeds, folder):
-    """Prints a line; whether the two engines agree."""
+def peer(file):
+    """The model in onnxruntime, on one thread."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
-    session = onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
+    return onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
+
+
+def compare(brolga, name, file, feeds, folder):
+    """Prints a line; whether the two engines agree."""
+    session = peer(file)
     wanted = session.run(None, feeds)
     given, got = folder / "inputs.npz", folder / f"{name}.npz"
     numpy.savez(given, **feeds)
@@ -90,10 +96,18 @@ def compare(brolga, name, file, feeds, folder):
     return good
 
 
-def time_of(brolga, file):
-    """Least milliseconds of a run, as `brolga bench` measures them."""
-    command = [brolga, "bench", file, "--threads", "1", "--json"]
-    return json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)["min_ms"]
+def times_of(brolga, file, feeds, folder, rounds=3, runs=20):
+    """Least milliseconds of a run in brolga, as `brolga bench` measures them, and in onnxruntime, by turns."""
+    numpy.savez(folder / "inputs.npz", **feeds)
+    command = [brolga, "bench", file, "--inputs", folder / "inputs.npz", "--threads", "1", "--json"]
+    session, ours, theirs = peer(file), [], []
+    for _ in range(rounds):
+        ours.append(json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)["min_ms"])
+        for _ in range(runs):
+            begin = time.perf_counter()
+            session.run(None, feeds)
+            theirs.append(1e3 * (time.perf_counter() - begin))
+    return min(ours), min(theirs)
 
 
 def main():
@@ -109,7 +123,8 @@ def main():
     results = [compare(options.brolga, name, file, feeds, options.folder) for name, file in files.items()]
     if options.time:
         for name, file in {"f32": options.model, **files}.items():
-            print(f"{name:10}  {time_of(options.brolga, file):.2f} ms")
+            ours, theirs = times_of(options.brolga, file, feeds, options.folder)
+            print(f"{name:10}  {ours:.2f} ms  onnxruntime {theirs:.2f} ms  ratio {ours / theirs:.2f}")
     sys.exit(0 if all(results) else 1)
 
 

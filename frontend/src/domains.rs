@@ -55,7 +55,6 @@ pub(crate) const CONTRIB: &[Entry] = &[
     until(1, but("channels before rows", op("QLinearGlobalAveragePool", 1, contrib::q_unary))),
     until(1, op("QLinearLeakyRelu", 1, contrib::q_unary)),
     until(1, op("QLinearMul", 1, contrib::q_binary)),
-    until(1, op("QLinearReduceMean", 1, contrib::q_unary)),
     until(1, op("QLinearSigmoid", 1, contrib::q_unary)),
     until(1, op("QLinearSoftmax", 1, contrib::q_unary)),
     until(1, op("QLinearWhere", 1, contrib::q_where)),

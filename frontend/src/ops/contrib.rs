@@ -86,8 +86,6 @@ pub(crate) fn q_unary(cx: &mut Context<'_, '_>) -> Results {
         "QLinearLeakyRelu" => ("LeakyRelu", MAX_OPSET),
         "QLinearGlobalAveragePool" => ("GlobalAveragePool", MAX_OPSET),
         "QLinearAveragePool" => ("AveragePool", MAX_OPSET),
-        // With the axes in an attribute.
-        "QLinearReduceMean" => ("ReduceMean", 13),
         // It means what the opset in its attribute does.
         "QLinearSoftmax" => ("Softmax", cx.node.attributes.int_or("opset", 13)?),
         other => return unsupported(format!("{other} is not a function of one quantised operand")),

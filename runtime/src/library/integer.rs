@@ -46,6 +46,7 @@ pub fn conv_integer(
     let fits = x.shape.len() == n + 2 && w.shape.len() == n + 2 && out.shape.len() == n + 2 && n > 0;
     let per_group = w.shape.get(1).copied().unwrap_or(0);
     expect(fits && window.group > 0 && per_group * window.group == x.shape[1], "images and a weight of equal rank")?;
+    expect(w.shape[0].is_multiple_of(window.group), "as many output channels in every group")?;
     expect(out.shape[0] == x.shape[0] && out.shape[1] == w.shape[0], "a result of as many images and channels")?;
     expect(window.dilation.len() == n && window.begin.len() == n, "one entry per spatial dimension")?;
     let mut channel_shape = vec![1; n + 2];
@@ -99,8 +100,8 @@ impl Loop for Group<'_> {
     #[inline(always)]
     fn run(self) {
         let depth = self.planes.len() / self.plane.max(1) * self.taps.len();
-        let mut columns = vec![0; GATHERED.max(depth)];
         let run = (GATHERED / depth).clamp(1, self.pixels.len().max(1));
+        let mut columns = vec![0; depth * run];
         for (i, pixels) in self.pixels.chunks(run).enumerate() {
             let width = pixels.len();
             let rows =
