@@ -280,3 +280,61 @@ fn integer_products_of_run_time_scales() {
         assert_eq!(count(&g, products), 2, "{}", g.to_text());
     }
 }
+
+/// A product of bytes by a weight of `to` with zero points, in a model's own words; its result as floats.
+fn product_of(b: &mut Build, q: ValueId, zero: ValueId, to: DType, zeros: &[u8], images: bool) -> ValueId {
+    let (x, outputs) = (b.g.ty(q).dims().unwrap(), 35);
+    let shape = if images { vec![outputs, x[1], 3, 3] } else { vec![x[x.len() - 1], outputs] };
+    let w = b.random(to, &shape);
+    let of_channels: Vec<u8> = (0..outputs).map(|c| zeros[c % zeros.len()]).collect();
+    let w_zero = match zeros {
+        [one] => b.constant(to, &[], &[*one]),
+        _ => b.constant(to, &[outputs], &of_channels),
+    };
+    let epilogue = Expression::default();
+    let op = match images {
+        true => Op::ConvInteger { window: window(3, 2, 1), group: 1, bias: false, to: DType::I32, epilogue },
+        false => Op::MatMulInteger { trans_b: false, bias: false, to: DType::I32, epilogue },
+    };
+    let y = b.node(op, &[q, w, zero, w_zero]);
+    let y = b.node(Op::Cast(DType::F32), &[y]);
+    let scale = b.constant(DType::F32, &[], &[0.001f32]);
+    b.node(Op::Binary(BinaryOp::Mul), &[y, scale])
+}
+
+/// Zero points of weights are in the weights where they fit there, else multiplied by the sums of the input.
+#[test]
+fn weights_of_either_sign_with_zero_points() {
+    let mut done = 0;
+    for (to, zeros) in [
+        (DType::U8, &[128][..]),
+        (DType::U8, &[119]),
+        (DType::U8, &[0, 255, 130, 97]),
+        (DType::I8, &[5]),
+        (DType::I8, &[0, 250, 127]),
+    ] {
+        for shape in [&[2, 3, 9, 7][..], &[1, 37, 6, 5], &[1, 64, 15, 14], &[9, 36], &[3, 5, 128]] {
+            for at_run_time in [false, true] {
+                let what = format!("{to} less {zeros:?}, {shape:?}, zero point at run time {at_run_time}");
+                let mut b = Build::new();
+                let x = b.g.add_input("x", Type::known(DType::F32, shape));
+                let (q, zero) = if at_run_time {
+                    let (q, _, zero) = dynamically(&mut b, x);
+                    (q, zero)
+                } else {
+                    (b.quantize(x, DType::U8, 0.02, 101), b.constant(DType::U8, &[], &[101u8]))
+                };
+                let y = product_of(&mut b, q, zero, to, zeros, shape.len() == 4);
+                b.g.add_output("y", y);
+                // A scale that a run computes is rounded otherwise once quotients are products.
+                let g = check(&what, b.g, if at_run_time { 0.02 } else { 1e-6 }, 1e-6);
+                let fused = |op: &Op| {
+                    matches!(op, Op::ConvInteger { to: DType::F32, .. } | Op::MatMulInteger { to: DType::F32, .. })
+                };
+                assert_eq!(count(&g, fused), 1, "{what}\n{}", g.to_text());
+                done += 1;
+            }
+        }
+    }
+    assert_eq!(done, 50);
+}

@@ -37,7 +37,9 @@ impl Rule for LowerQuantisation {
                 let scale = arithmetic.argument(graph, node, 1);
                 let zero = arithmetic.argument(graph, node, 2);
                 arithmetic.add(BinaryOp::Sub, zero);
-                arithmetic.push(|x| Step::Binary(BinaryOp::Mul, x, scale));
+                if scale != Arg::Const(1.0) || arithmetic.steps.is_empty() {
+                    arithmetic.push(|x| Step::Binary(BinaryOp::Mul, x, scale));
+                }
                 Ok(arithmetic.patch(graph, node, DType::F32))
             }
             Op::Pool { kind: PoolKind::Max, .. } if byte(from) => {

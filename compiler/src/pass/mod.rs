@@ -42,6 +42,7 @@ mod split_resize;
 mod tests;
 mod weights;
 mod widen_halves;
+mod widen_integers;
 
 pub use manager::{Outcome, PassOptions, PassRecord, PatchRecord, Record, Remark, Stage, once, repeat, run_stages};
 pub use pipeline::optimize;

@@ -32,6 +32,7 @@ use super::sink_transposes::SinkTransposes;
 use super::split_groups::SplitGroups;
 use super::split_resize::SplitResize;
 use super::widen_halves::WidenHalves;
+use super::widen_integers::WidenIntegers;
 use super::{Pass, PassError};
 use crate::ir::{Graph, Phase};
 
@@ -46,7 +47,7 @@ pub static OPTIMIZE: &[Stage<'static>] = &[
     once("quantised", &[&ShiftSigned, &FuseIntegers]),
     repeat("clean", ROUNDS, &[&FoldShapes, &FoldConstants, &DropIdentity, &MergeDuplicates, &DropDead]),
     // Integer products of the model itself have constants among their operands only now.
-    once("integers", &[&FuseIntegers, &LowerQuantisation]),
+    once("integers", &[&FuseIntegers, &WidenIntegers, &LowerQuantisation]),
     repeat(
         "canonicalise",
         ROUNDS,

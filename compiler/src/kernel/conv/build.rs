@@ -11,12 +11,14 @@
 //!       y[pixel][vector] = expression(acc, extras)
 //! ```
 
-use super::spec::{Bytes, ExtraKind, Numbers, STREAM_AHEAD, Stream, TileSpec, WeightLayout, body_budget};
+mod bytes;
+
+use super::spec::{Bytes, ExtraKind, Numbers, Outcome, STREAM_AHEAD, Stream, TileSpec, WeightLayout, body_budget};
 use crate::kernel::NoKernel;
 use crate::kernel::expression::expression;
 use crate::tile::{
-    Access, Builder, Cmp, Index, IntBin, Kernel, Lane, Mem, Operand, PointerRef, RegId, ScalarId, Storage, Target,
-    UnrollId, VectorOp,
+    Access, Builder, Cmp, Index, Kernel, Lane, Mem, Operand, PointerRef, RegId, ScalarId, Storage, Target, UnrollId,
+    VectorOp,
 };
 
 /// Bytes of a cache line.
@@ -70,6 +72,8 @@ struct Fixed {
     bias: Option<PointerRef>,
     /// Zero point of the input, and the sums of the weights.
     zero: Option<(PointerRef, PointerRef)>,
+    /// Zero points of the weights.
+    weight_zeros: Option<PointerRef>,
 }
 
 struct Writer<'a> {
@@ -86,6 +90,8 @@ pub(super) struct Bases {
     pub bias: Option<PointerRef>,
     /// Zero point of the input, and the sums of the weights.
     pub zero: Option<(PointerRef, PointerRef)>,
+    /// Zero points of the weights, and the sums of the input's bytes that they are multiplied by.
+    pub pixel_sums: Option<(PointerRef, PointerRef)>,
     pub extras: Vec<PointerRef>,
     pub y: PointerRef,
 }
@@ -109,16 +115,20 @@ impl TileSpec {
             let point = k.base("zero", Access::Read);
             (point, k.base("sums", Access::Read))
         });
+        let pixel_sums = self.bytes().filter(|b| b.pixel_sums.is_some()).map(|_| {
+            let zeros = k.base("weight zeros", Access::Read);
+            (zeros, k.base("pixel sums", Access::Read))
+        });
         let extras = (0..self.extras.len()).map(|i| k.base(&format!("e{i}"), Access::Read)).collect();
         let y = k.base("y", Access::Write);
         let (begin, end) = (k.begin(), k.end());
-        self.write(&mut k, Bases { x, w, bias, zero, extras, y }, (begin, end))?;
+        self.write(&mut k, Bases { x, w, bias, zero, pixel_sums, extras, y }, (begin, end))?;
         Ok(k.finish())
     }
 
     /// Writes the items of a range into a program.
     pub(super) fn write(&self, k: &mut Builder, bases: Bases, items: (ScalarId, ScalarId)) -> Result<(), NoKernel> {
-        let Bases { x, w, bias, zero, extras, y } = bases;
+        let Bases { x, w, bias, zero, pixel_sums, extras, y } = bases;
         let lanes = k.lanes();
         let mut failed = None;
         k.for_(items.0, items.1, 1, |k, item| {
@@ -136,12 +146,16 @@ impl TileSpec {
                 let at = offset(k, &item.outer, &strides, item.panel, panel);
                 k.pointer(b, at)
             });
-            let zero = zero.map(|(point, sums)| {
+            let of_panel = |k: &mut Builder, numbers| {
                 let at = k.mul_const(item.panel, self.vectors as i64 * writer.lanes * 4);
-                (point, k.pointer(sums, at))
-            });
+                k.pointer(numbers, at)
+            };
+            let zero = zero.map(|(point, sums)| (point, of_panel(k, sums)));
+            let weight_zeros = pixel_sums.map(|(zeros, _)| of_panel(k, zeros));
+            let of_pixels = self.bytes().and_then(|b| b.pixel_sums.as_ref()).zip(pixel_sums);
             let streams: Vec<(PointerRef, &Stream, ExtraKind)> = std::iter::once((x, &self.x, ExtraKind::Element))
                 .chain(extras.iter().zip(&self.extras).map(|(p, (kind, s))| (*p, s, *kind)))
+                .chain(of_pixels.map(|(s, (_, sums))| (sums, s, ExtraKind::Element)))
                 .chain(std::iter::once((y, &self.y, ExtraKind::Element)))
                 .map(|(p, s, kind)| {
                     let at = offset(k, &item.outer, &s.outer, item.panel, s.panel);
@@ -160,7 +174,7 @@ impl TileSpec {
                 let turn = if self.panels_inner { k.ssub(group, item.first_group) } else { group };
                 let turn = k.mul_const(turn, self.tiles_of_group() as i64);
                 let w = w.of_tile(k, turn);
-                if let Err(e) = writer.row_group(k, Fixed { w, bias: bp, zero }, &cursors) {
+                if let Err(e) = writer.row_group(k, Fixed { w, bias: bp, zero, weight_zeros }, &cursors) {
                     failed = Some(e);
                 }
             });
@@ -248,7 +262,7 @@ fn advance(k: &mut Builder, p: PointerRef, by: ScalarId, stride: i64, times: usi
 }
 
 impl Writer<'_> {
-    /// All tiles of one row group. `cursors` are x, extras, y at the group's first pixel.
+    /// All tiles of one row group. `cursors` are x, extras, the sums of pixels, y at the group's first pixel.
     fn row_group(&self, k: &mut Builder, fixed: Fixed, cursors: &[Cursor]) -> Result<(), NoKernel> {
         if self.spec.rows_per_tile > 1 {
             let (mut first, mut turn) = (0, 0);
@@ -326,27 +340,18 @@ impl Writer<'_> {
             }),
             _ => k.unroll(vectors, |k, n| {
                 let start = self.start(k, fixed, n);
-                k.unroll(pixels, |k, m| k.set(acc, &[m.into(), n.into()], VectorOp::Copy(start.clone())));
+                let zeros = fixed.weight_zeros.map(|p| k.load(p, n * (self.lanes * 4)));
+                k.unroll(pixels, |k, m| {
+                    let own = match (&zeros, cursors.get(1 + self.spec.extras.len())) {
+                        (Some(zeros), Some(sums)) => self.less_zeros(k, &start, zeros, sums, tile, m),
+                        _ => VectorOp::Copy(start.clone()),
+                    };
+                    k.set(acc, &[m.into(), n.into()], own);
+                });
             }),
         }
         self.reduction(k, fixed.w, &cursors[0], tile, acc);
         self.store(k, cursors, tile, acc)
-    }
-
-    /// What the sums of a vector of channels begin with.
-    fn start(&self, k: &mut Builder, fixed: Fixed, n: UnrollId) -> Operand {
-        let width = self.lanes * 4;
-        let start = match (fixed.bias, self.spec.bytes()) {
-            (Some(p), _) => k.load(p, n * width),
-            (None, None) => k.float(0.0),
-            (None, Some(_)) => k.int(0),
-        };
-        let Some((point, sums)) = fixed.zero else { return start };
-        let mem = Mem { pointer: point, disp: Index::Const(0) };
-        let point = k.vector(VectorOp::SplatLoad { mem, storage: Storage::U8 });
-        let sums = k.load(sums, n * width);
-        let all = k.vector(VectorOp::Int(IntBin::Mul, point, sums));
-        k.vector(VectorOp::Int(IntBin::Sub, start, all))
     }
 
     /// The sum over chunks, taps and channels.
@@ -498,56 +503,12 @@ impl Writer<'_> {
         });
     }
 
-    /// The same for bytes: four channels in a dot product, or one in a product and a sum.
-    fn byte_step(
-        &self,
-        k: &mut Builder,
-        quad: usize,
-        (xp, wp): (PointerRef, PointerRef),
-        x: &Stream,
-        tile: Tile,
-        acc: RegId,
-        (input, weight): (Index, Index),
-    ) {
-        self.fetch(k, wp, &weight);
-        let width = self.spec.weight_width(self.lanes);
-        let (of_weight, of_input) = if quad == 4 { (Storage::B32, Storage::B32) } else { (Storage::I8, Storage::U8) };
-        let weights: Vec<Operand> = (0..self.spec.vectors)
-            .map(|n| {
-                let mem = Mem { pointer: wp, disp: weight.clone() + Index::Const(n as i64 * width) };
-                k.vector(VectorOp::Load { mem, first: None, storage: of_weight })
-            })
-            .collect();
-        k.unroll(tile.pixels as u32, |k, m| {
-            let mem = Mem { pointer: xp, disp: self.pixel(k, x, tile, m) + input };
-            let value = k.vector(VectorOp::SplatLoad { mem, storage: of_input });
-            for (n, weight) in weights.iter().enumerate() {
-                let at = [m.into(), Index::Const(n as i64)];
-                let old = k.get(acc, &at);
-                let op = if quad == 4 {
-                    VectorOp::Dot(old, value.clone(), weight.clone())
-                } else {
-                    let product = k.vector(VectorOp::Int(IntBin::Mul, value.clone(), weight.clone()));
-                    VectorOp::Int(IntBin::Add, old, product)
-                };
-                k.set(acc, &at, op);
-            }
-        });
-    }
-
-    /// An operand of the epilogue as f32.
-    fn extra(&self, k: &mut Builder, i: usize, mem: Mem, first: Option<ScalarId>) -> Operand {
-        let storage = self.spec.bytes().and_then(|b| b.extras.get(i)).copied().unwrap_or(Storage::B32);
-        let value = k.vector(VectorOp::Load { mem, first, storage });
-        if storage == Storage::B32 { value } else { k.vector(VectorOp::ToFloat(value)) }
-    }
-
     /// Expression and store.
     fn store(&self, k: &mut Builder, cursors: &[Cursor], tile: Tile, acc: RegId) -> Result<(), NoKernel> {
         let mut result = Ok(());
         let (width, vectors) = (self.lanes * 4, self.spec.vectors);
         let (y, extras) = match cursors.split_last() {
-            Some((y, rest)) => (y, &rest[1..]),
+            Some((y, rest)) => (y, &rest[1..=self.spec.extras.len()]),
             None => return Ok(()),
         };
         for n in 0..vectors {
@@ -562,7 +523,8 @@ impl Writer<'_> {
                 .collect();
             k.unroll(tile.pixels as u32, |k, m| {
                 let sum = k.get(acc, &[m.into(), Index::Const(n as i64)]);
-                let sum = if self.spec.bytes().is_some() { k.vector(VectorOp::ToFloat(sum)) } else { sum };
+                let floats = self.spec.bytes().is_some_and(|b| b.outcome != Outcome::Sums);
+                let sum = if floats { k.vector(VectorOp::ToFloat(sum)) } else { sum };
                 let mut inputs = vec![sum];
                 for (i, (e, fixed)) in extras.iter().zip(&fixed).enumerate() {
                     inputs.push(match (fixed, self.tail) {
@@ -582,8 +544,9 @@ impl Writer<'_> {
                     }
                 };
                 let at = self.pixel(k, y.stream, tile, m) + Index::Const(n as i64 * y.stream.vector);
-                let storage = self.spec.bytes().map_or(Storage::B32, |b| b.result);
-                let value = if storage == Storage::B32 { value } else { k.vector(VectorOp::ToInt(value)) };
+                let rounded = self.spec.bytes().is_some_and(|b| b.outcome == Outcome::Bytes);
+                let (value, storage) =
+                    if rounded { (k.vector(VectorOp::ToInt(value)), Storage::U8) } else { (value, Storage::B32) };
                 k.store_as(y.pointer, at, value, self.tail.filter(|_| last), storage);
             });
         }

@@ -3,10 +3,14 @@
 //!
 //! Where the target has a dot of four bytes, four channels are a word of the input and of the weights; elsewhere each channel
 //! is widened by itself. Padding is the zero point: the halo of the input holds it.
+//!
+//! Weights less their zero points are signed bytes, or else unsigned weights are 128 less and the rest of the zero points is
+//! multiplied by the sum of the input's bytes below a pixel: `Σ x (w - z) = Σ x w - z Σ x`. A call before the others makes these
+//! sums, as a product with ones.
 
 use super::choose::{Part, Problem, blocking, choose};
 use super::lower::{Image, conv_reach, image};
-use super::spec::{Bytes, ExtraKind, Numbers, Stream, TileSpec, WeightLayout};
+use super::spec::{Bytes, ExtraKind, Numbers, Outcome, Stream, TileSpec, WeightLayout};
 use super::weights::chunks;
 use crate::ir::{AutoPad, Expression, Graph, Node, Op, Type, ValueId};
 use crate::kernel::halo::fill_halo;
@@ -53,12 +57,16 @@ pub fn refusal(graph: &Graph, op: &Op, inputs: &[ValueId], result: &Type) -> Opt
     };
     let [x, w, _, w_zero, rest @ ..] = inputs else { return Some("operands are missing") };
     let (Some(dims), Some(x_dims)) = (result.dims(), graph.ty(*x).dims()) else { return Some("unknown extents") };
-    if graph.ty(*x).dtype != DType::U8 || graph.ty(*w).dtype != DType::I8 || !matches!(to, DType::U8 | DType::F32) {
-        return Some("accepted are u8 by i8 to u8 or f32");
+    let bytes = matches!(graph.ty(*w).dtype, DType::U8 | DType::I8) && graph.ty(*x).dtype == DType::U8;
+    if !bytes || !matches!(to, DType::U8 | DType::F32) {
+        return Some("accepted are u8 by u8 or i8 to u8 or f32");
     }
-    let constant = |v: &ValueId| graph.weight(*v).and_then(|w| w.evaluate().ok());
-    if graph.weight(*w).is_none() || constant(w_zero).is_none_or(|z| z.bytes().iter().any(|b| *b != 0)) {
-        return Some("the weight is no constant or has zero points");
+    if graph.weight(*w).is_none() || graph.weight(*w_zero).is_none() {
+        return Some("the weight or its zero point is no constant");
+    }
+    let zeros = graph.ty(*w_zero).elements();
+    if !zeros.is_some_and(|n| n == 1 || Some(&n) == dims.get(axis)) {
+        return Some("as many zero points as the weight has channels, or one, are accepted");
     }
     if graph.ty(inputs[2]).elements() != Some(1) {
         return Some("several zero points");
@@ -104,7 +112,7 @@ struct Product<'a> {
     cx: &'a LowerContext<'a>,
     node: &'a Node,
     parts: Parts<'a>,
-    weight: Tensor,
+    weight: Signed,
     /// Bytes of the weight from one output channel, input channel and tap to the next.
     weight_steps: [usize; 4],
     channels: usize,
@@ -138,11 +146,12 @@ impl<'a> Product<'a> {
             return 0;
         }
         let at = [output, channel, y, x].iter().zip(self.weight_steps).map(|(i, s)| i * s).sum::<usize>();
-        self.weight.bytes().get(at).copied().unwrap_or(0)
+        self.weight.bytes.get(at).copied().unwrap_or(0)
     }
 
-    /// `[panel][chunk][tap y][tap x][step][vector][lane][channel of the step]`
-    fn packed(&self, part: &Part, lanes: usize) -> Vec<u8> {
+    /// `[panel][chunk][tap y][tap x][step][vector][lane][channel of the step]` of the weight between an output channel and an
+    /// input channel at a tap.
+    fn packed(&self, part: &Part, lanes: usize, weight: impl Fn(usize, usize, usize, usize) -> u8) -> Vec<u8> {
         let ([(ky, _), (kx, _)], panel) = (self.taps, part.vectors * lanes);
         let mut bytes = Vec::with_capacity(part.panels * panel * self.words() * self.quad * ky * kx);
         for p in 0..part.panels {
@@ -153,7 +162,7 @@ impl<'a> Product<'a> {
                         for word in step..step + steps {
                             for output in first..first + panel {
                                 let channels = word * self.quad..(word + 1) * self.quad;
-                                bytes.extend(channels.map(|c| self.weight_at(output, c, y, x)));
+                                bytes.extend(channels.map(|c| weight(output, c, y, x)));
                             }
                         }
                     }
@@ -206,21 +215,70 @@ impl<'a> Product<'a> {
         })
     }
 
-    fn call(&self, part: &Part, last: bool) -> Result<KernelCall, NoKernel> {
-        let target = self.cx.target;
-        let lanes = target.lanes as usize;
-        let [image_y, vector, row, col] = self.y;
+    /// The program of a part that stores the sums of whole vectors.
+    fn spec(&self, part: &Part, y: Stream) -> TileSpec {
+        let lanes = self.cx.target.lanes as usize;
         let steps = self.words() * self.taps[0].0 * self.taps[1].0;
         let w_panel = (steps * part.vectors * lanes * self.quad) as i64;
+        let groups = self.rows / part.rows_per_tile;
+        let input_row =
+            self.x.row.unsigned_abs() as usize * part.rows_per_tile * self.words().div_ceil(self.chunk.0.max(1));
+        let order = blocking(groups, input_row, w_panel as usize * part.panels, part.panels, self.outer);
+        let bytes = Bytes {
+            quad: self.quad,
+            outcome: Outcome::Sums,
+            zero_at_run_time: false,
+            pixel_sums: None,
+            extras: vec![],
+        };
+        TileSpec {
+            family: self.family,
+            outer: vec![self.outer],
+            rows: self.rows,
+            cols: self.cols,
+            rows_per_tile: part.rows_per_tile,
+            panels: part.panels,
+            vectors: part.vectors,
+            tail_lanes: None,
+            taps: self.taps,
+            channels: self.words(),
+            chunk: self.chunk.0,
+            chunk_stride: self.chunk.1,
+            channel_stride: self.quad as i64,
+            x: self.x.clone(),
+            y,
+            w_outer: vec![0],
+            w_panel,
+            w_layout: WeightLayout::Packed,
+            bias: None,
+            resumes: false,
+            depthwise: false,
+            numbers: Numbers::Bytes(bytes),
+            epilogue: Expression::default(),
+            extras: vec![],
+            max_pixels: part.pixels,
+            row_block: order.row_block,
+            panels_inner: order.panels_inner,
+        }
+    }
+
+    fn call(&self, part: &Part, last: bool) -> Result<KernelCall, NoKernel> {
+        let lanes = self.cx.target.lanes as usize;
+        let [image_y, vector, row, col] = self.y;
         let mut operands = vec![
             Operand::Value(self.node.inputs[0], self.x_start),
-            Operand::Table(self.packed(part, lanes)),
+            Operand::Table(self.packed(part, lanes, |o, c, y, x| self.weight_at(o, c, y, x))),
             self.per_channel(&self.bias, part, lanes),
         ];
         if let Some(sums) = &self.sums {
             operands.push(Operand::Value(self.node.inputs[2], 0));
             operands.push(self.per_channel(sums, part, lanes));
         }
+        let pixel_sums = self.weight.zeros.as_ref().map(|zeros| {
+            operands.push(self.per_channel(zeros, part, lanes));
+            operands.push(Operand::Temporary(0, 0));
+            self.sums_of_pixels()
+        });
         let (mut extras, mut storages) = (Vec::new(), Vec::new());
         for value in self.node.inputs.iter().skip(4 + usize::from(self.parts.bias)) {
             let (kind, stream, storage, operand) = self.extra(*value, part, lanes)?;
@@ -229,67 +287,109 @@ impl<'a> Product<'a> {
             operands.push(operand);
         }
         operands.push(Operand::Value(self.node.outputs[0], vector * part.first as i64));
-        let result = if self.parts.to == DType::U8 { Storage::U8 } else { Storage::B32 };
-        let groups = self.rows / part.rows_per_tile;
-        let input_row =
-            self.x.row.unsigned_abs() as usize * part.rows_per_tile * self.words().div_ceil(self.chunk.0.max(1));
-        let order = blocking(groups, input_row, w_panel as usize * part.panels, part.panels, self.outer);
         let plane = self.image.is_none();
+        let y = Stream { outer: vec![image_y], panel: vector * part.vectors as i64, vector, row, col };
         let spec = TileSpec {
-            family: self.family,
-            outer: vec![self.outer],
-            rows: self.rows,
-            cols: self.cols,
-            rows_per_tile: part.rows_per_tile,
-            panels: part.panels,
-            vectors: part.vectors,
             tail_lanes: Some(self.outputs % lanes).filter(|t| plane && *t != 0 && last),
-            taps: self.taps,
-            channels: self.words(),
-            chunk: self.chunk.0,
-            chunk_stride: self.chunk.1,
-            channel_stride: self.quad as i64,
-            x: self.x.clone(),
-            y: Stream { outer: vec![image_y], panel: vector * part.vectors as i64, vector, row, col },
-            w_outer: vec![0],
-            w_panel,
-            w_layout: WeightLayout::Packed,
             bias: Some(vec![0]),
-            resumes: false,
-            depthwise: false,
             numbers: Numbers::Bytes(Bytes {
                 quad: self.quad,
-                result,
+                outcome: if self.parts.to == DType::U8 { Outcome::Bytes } else { Outcome::Floats },
                 zero_at_run_time: self.sums.is_some(),
+                pixel_sums,
                 extras: storages,
             }),
             epilogue: self.parts.epilogue.clone(),
             extras,
-            max_pixels: part.pixels,
-            row_block: order.row_block,
-            panels_inner: order.panels_inner,
+            ..self.spec(part, y)
         };
-        super::fitted(spec, target, operands)
+        super::fitted(spec, self.cx.target, operands)
+    }
+
+    /// Where the sums of the input's bytes below the pixels lie: a vector for each.
+    fn sums_of_pixels(&self) -> Stream {
+        let (vector, cols) = (i64::from(self.cx.target.lanes) * 4, self.cols as i64);
+        Stream { outer: vec![vector * cols * self.rows as i64], panel: 0, vector: 0, row: vector * cols, col: vector }
+    }
+
+    /// Products with ones, the same in all lanes.
+    fn sum_pixels(&self, part: &Part) -> Result<KernelCall, NoKernel> {
+        let (target, lanes) = (self.cx.target, self.cx.target.lanes as usize);
+        let ones = self.packed(part, lanes, |_, channel, _, _| u8::from(channel < self.channels));
+        let operands =
+            vec![Operand::Value(self.node.inputs[0], self.x_start), Operand::Table(ones), Operand::Temporary(0, 0)];
+        super::fitted(self.spec(part, self.sums_of_pixels()), target, operands)
+    }
+
+    /// How so many vectors of channels are cut.
+    fn cut(&self, vectors: usize) -> Vec<Part> {
+        let steps = self.words() * self.taps[0].0 * self.taps[1].0;
+        let problem = Problem { rows: self.rows, cols: self.cols, vectors, steps, pixels_limit: 28 };
+        let mut parts = choose(self.cx.target, problem).1;
+        if self.image.is_none() {
+            parts.iter_mut().for_each(|part| part.rows_per_tile = 1);
+        }
+        parts
     }
 
     fn lower(self) -> Result<Lowered, NoKernel> {
-        let target = self.cx.target;
-        let vectors = self.outputs.div_ceil(target.lanes as usize);
-        let steps = self.words() * self.taps[0].0 * self.taps[1].0;
+        let lanes = self.cx.target.lanes as usize;
+        let vectors = self.outputs.div_ceil(lanes);
+        let pixels = self.rows * self.cols * self.outer;
         let mut lowered = Lowered::default();
-        if self.rows * self.cols * vectors * self.outer > 0 {
-            let problem = Problem { rows: self.rows, cols: self.cols, vectors, steps, pixels_limit: 28 };
-            let chosen = choose(target, problem).1;
-            for (i, part) in chosen.iter().enumerate() {
-                let mut part = *part;
-                if self.image.is_none() {
-                    part.rows_per_tile = 1;
-                }
-                lowered.calls.push(self.call(&part, i + 1 == chosen.len())?);
+        if pixels * vectors > 0 {
+            if self.weight.zeros.is_some() {
+                lowered.temporaries.push(pixels * lanes * 4);
+                let parts = self.cut(1);
+                lowered.calls = parts.iter().map(|part| self.sum_pixels(part)).collect::<Result<_, _>>()?;
+            }
+            let (before, parts) = (lowered.calls.len(), self.cut(vectors));
+            for (i, part) in parts.iter().enumerate() {
+                let mut call = self.call(part, i + 1 == parts.len())?;
+                call.barrier_before = before > 0 && i == 0;
+                lowered.calls.push(call);
             }
         }
         lowered.calls.extend(fill_halo(self.cx, self.node.outputs[0])?);
         Ok(lowered)
+    }
+}
+
+/// A weight as signed bytes.
+struct Signed {
+    bytes: Vec<u8>,
+    /// Zero points that are left, one per output channel.
+    zeros: Option<Vec<i32>>,
+}
+
+impl Signed {
+    /// Less its zero points: one, or one per output channel, of which an element's place says which it belongs to.
+    fn of(weight: &Tensor, zero: &Tensor, outputs: usize, channel: impl Fn(usize) -> usize) -> Signed {
+        let flip = if weight.dtype() == DType::U8 { 0x80 } else { 0 };
+        let signed = |b: &u8| (b ^ flip) as i8;
+        let zeros: Vec<i16> = zero.bytes().iter().map(|b| signed(b).into()).collect();
+        let zero_of = |c: usize| zeros.get(c).or(zeros.first()).copied().unwrap_or(0);
+        let elements = weight.bytes().iter().enumerate();
+        let less = |(i, b)| i8::try_from(i16::from(signed(b)) - zero_of(channel(i))).ok().map(|w| w as u8);
+        match elements.map(less).collect() {
+            Some(bytes) => Signed { bytes, zeros: None },
+            None => {
+                let bytes = weight.bytes().iter().map(|b| b ^ flip).collect();
+                Signed { bytes, zeros: Some((0..outputs).map(|c| zero_of(c).into()).collect()) }
+            }
+        }
+    }
+
+    /// Sums over the elements of each output channel less their zero points.
+    fn sums(&self, outputs: usize, channel: impl Fn(usize) -> usize) -> Vec<i32> {
+        let mut sums = vec![0i32; outputs];
+        for (i, b) in self.bytes.iter().enumerate() {
+            if let Some(sum) = sums.get_mut(channel(i)) {
+                *sum = sum.wrapping_add((*b as i8).into());
+                *sum = sum.wrapping_sub(self.zeros.as_ref().and_then(|z| z.get(channel(i))).copied().unwrap_or(0));
+            }
+        }
+        sums
     }
 }
 
@@ -309,6 +409,11 @@ fn compensated(
     let zero = zero.bytes().first().copied().map_or(0, i32::from);
     start.iter_mut().zip(&sums).for_each(|(b, s)| *b = b.wrapping_sub(zero.wrapping_mul(*s)));
     Ok((start, None))
+}
+
+/// The zero points of the weight.
+fn weight_zero(cx: &LowerContext, node: &Node) -> Result<Tensor, NoKernel> {
+    constant(cx, node.inputs[3])?.ok_or_else(|| NoKernel("the weight's zero point is no constant".into()))
 }
 
 /// Lowers an [`Op::ConvInteger`] or [`Op::MatMulInteger`].
@@ -347,9 +452,9 @@ fn convolution<'a>(
         return Err(NoKernel(format!("blocks of {} and {} channels", x.lanes, y.lanes)));
     }
     let per_output = channels * ky * kx;
-    let filters = weight.bytes().chunks_exact(per_output.max(1));
-    let sums = filters.map(|w| w.iter().map(|b| i32::from(*b as i8)).sum()).collect();
-    let (bias, sums) = compensated(cx, node, parts.bias, sums)?;
+    let channel = |i: usize| i / per_output.max(1);
+    let weight = Signed::of(&weight, &weight_zero(cx, node)?, outputs, channel);
+    let (bias, sums) = compensated(cx, node, parts.bias, weight.sums(outputs, channel))?;
     let [image_x, block_x, row_x, col_x] = x.strides;
     Ok(Product {
         cx,
@@ -397,9 +502,9 @@ fn matrix<'a>(
     let (k, m) = (dims.last().copied().unwrap_or(0), dims.iter().rev().skip(1).product::<usize>());
     let &[a, b] = weight.shape() else { return Err(NoKernel("a weight of another rank".into())) };
     let (outputs, steps) = if trans_b { (a, [b, 1, 0, 0]) } else { (b, [1, b, 0, 0]) };
-    let at = |n: usize, c: usize| weight.bytes().get(n * steps[0] + c * steps[1]).map_or(0, |w| i32::from(*w as i8));
-    let sums = (0..outputs).map(|n| (0..k).map(|c| at(n, c)).sum()).collect();
-    let (bias, sums) = compensated(cx, node, parts.bias, sums)?;
+    let channel = |i: usize| if trans_b { i / k.max(1) } else { i % outputs.max(1) };
+    let weight = Signed::of(&weight, &weight_zero(cx, node)?, outputs, channel);
+    let (bias, sums) = compensated(cx, node, parts.bias, weight.sums(outputs, channel))?;
     let (rows, cols) = super::matmul::split_rows(m);
     let (row_x, row_y) = (k as i64, (outputs * width) as i64);
     let chunk = CHUNK.min((k / quad).max(1));

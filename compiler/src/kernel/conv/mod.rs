@@ -15,7 +15,7 @@ mod weights;
 mod winograd;
 
 pub use lower::{conv_reach, lower, separate_taps};
-pub use spec::{Bytes, ExtraKind, Numbers, Stream, TileSpec, WeightLayout};
+pub use spec::{Bytes, ExtraKind, Numbers, Outcome, Stream, TileSpec, WeightLayout};
 
 use super::{KernelCall, NoKernel, Operand};
 use crate::ir::{Expression, Step, UnaryOp};

@@ -49,15 +49,29 @@ pub enum Numbers {
     Bytes(Bytes),
 }
 
+/// What is stored of sums of bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Outcome {
+    /// The sums themselves, i32. No epilogue.
+    Sums,
+    /// What the epilogue makes of them, f32.
+    Floats,
+    /// The bytes that this is rounded to.
+    Bytes,
+}
+
 /// A sum of products of bytes, and what becomes of it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Bytes {
     /// Channels of a step: 4 in a word where the target has a dot of bytes, else 1. Weights are `[..][vector][lane][channel]`.
     pub quad: usize,
-    /// Format of the result: words of f32, or bytes that the f32 result is rounded to.
-    pub result: Storage,
+    /// What is stored.
+    pub outcome: Outcome,
     /// Whether the zero point of the input is read at run time, with the sums of the weights it is multiplied by.
     pub zero_at_run_time: bool,
+    /// Where the sum of the input's bytes below each pixel lies, i32, the same in all lanes: the weights' zero points are
+    /// multiplied by it.
+    pub pixel_sums: Option<Stream>,
     /// Format of each operand of the epilogue after input 0.
     pub extras: Vec<Storage>,
 }
@@ -173,8 +187,9 @@ impl TileSpec {
         let (ky, kx) = (self.taps[0].0, self.taps[1].0);
         let numbers = match &self.numbers {
             Numbers::Floats => "f32",
-            Numbers::Bytes(Bytes { result: Storage::B32, .. }) => "u8-f32",
-            Numbers::Bytes(_) => "u8",
+            Numbers::Bytes(Bytes { outcome: Outcome::Sums, .. }) => "u8-i32",
+            Numbers::Bytes(Bytes { outcome: Outcome::Floats, .. }) => "u8-f32",
+            Numbers::Bytes(Bytes { outcome: Outcome::Bytes, .. }) => "u8",
         };
         let mut name = format!("{}-{numbers}-{}x{}", self.family, pixels, self.vectors * lanes as usize);
         let _ = write!(name, "-k{ky}x{kx}-c{}-{}x{}", self.channels, self.rows, self.cols);

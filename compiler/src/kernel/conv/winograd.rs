@@ -221,7 +221,7 @@ impl Spec {
                 let skip = k.mul_const(part, self.products.w_outer[0] * POINTS as i64);
                 let w = k.pointer(u, skip);
                 let (zero, items) = (k.num(0), k.num(self.products.extent() as i64));
-                let bases = Bases { x: v, w, bias: None, zero: None, extras: vec![], y: m };
+                let bases = Bases { x: v, w, bias: None, zero: None, pixel_sums: None, extras: vec![], y: m };
                 let done = self.products.write(k, bases, (zero, items));
                 let vector = k.mul_const(part, (self.part / k.lanes() as usize) as i64);
                 let ends = Ends { m, bias, extras: &extras, y, vector };

@@ -37,8 +37,7 @@ fn blocks_in_the_order_of_the_source_are_what_the_definition_says() {
     let conv = |[oc, ic, ky, kx]: [usize; 4], chunk: usize, panel: usize| {
         let loops = vec![l(ic.div_ceil(chunk), 1, chunk), l(ky, 2, 1), l(kx, 3, 1), l(chunk, 1, 1), l(panel, 0, 1)];
         let end = vec![oc, ic, ky, kx];
-        let piece =
-            |p: usize| PackPiece { start: vec![p * panel, 0, 0, 0], end: end.clone(), loops: loops.clone() };
+        let piece = |p: usize| PackPiece { start: vec![p * panel, 0, 0, 0], end: end.clone(), loops: loops.clone() };
         PackSpec::new(end.clone(), (0..oc.div_ceil(panel)).map(piece).collect())
     };
     // Both loops over one dimension, as depthwise filters have them.
@@ -47,13 +46,8 @@ fn blocks_in_the_order_of_the_source_are_what_the_definition_says() {
     let depthwise = PackSpec::new(vec![40, 1, 5, 3], vec![depthwise]);
     let columns = PackPiece { start: vec![1, 3], end: vec![300, 50], loops: vec![l(299, 0, 1), l(64, 1, 1)] };
     let columns = PackSpec::new(vec![300, 50], vec![columns]);
-    let specs = [
-        conv([40, 48, 3, 3], 16, 32),
-        conv([24, 600, 1, 1], 16, 32),
-        conv([33, 20, 5, 1], 16, 16),
-        columns,
-        depthwise,
-    ];
+    let specs =
+        [conv([40, 48, 3, 3], 16, 32), conv([24, 600, 1, 1], 16, 32), conv([33, 20, 5, 1], 16, 16), columns, depthwise];
     let mut count = 0;
     for spec in &specs {
         let plain = weight(&spec.source);
