@@ -6,6 +6,8 @@
 use super::{Dim, Op, Type, Weight};
 use petgraph::Direction;
 use petgraph::stable_graph::{NodeIndex, StableDiGraph};
+use petgraph::visit::NodeIndexable;
+use rustc_hash::FxHashMap;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 use std::sync::Arc;
@@ -94,15 +96,15 @@ pub struct Graph {
     /// How far it has come.
     pub phase: Phase,
     dag: StableDiGraph<NodeId, ValueId>,
-    places: HashMap<NodeId, NodeIndex>,
+    places: FxHashMap<NodeId, NodeIndex>,
     nodes: BTreeMap<NodeId, Node>,
     values: BTreeMap<ValueId, Value>,
     inputs: Vec<ValueId>,
     outputs: Vec<(String, ValueId)>,
     /// How many outputs a value is, where it is any.
-    exits: HashMap<ValueId, usize>,
+    exits: FxHashMap<ValueId, usize>,
     /// Readers of values that no node makes, for which the graph has no edges.
-    outside: HashMap<ValueId, BTreeSet<NodeId>>,
+    outside: FxHashMap<ValueId, BTreeSet<NodeId>>,
     next_value: u32,
     next_node: u32,
 }
@@ -114,13 +116,13 @@ impl Graph {
             name: name.into(),
             phase: Phase::Imported,
             dag: StableDiGraph::new(),
-            places: HashMap::new(),
+            places: FxHashMap::default(),
             nodes: BTreeMap::new(),
             values: BTreeMap::new(),
             inputs: Vec::new(),
             outputs: Vec::new(),
-            exits: HashMap::new(),
-            outside: HashMap::new(),
+            exits: FxHashMap::default(),
+            outside: FxHashMap::default(),
             next_value: 0,
             next_node: 0,
         }
@@ -257,27 +259,21 @@ impl Graph {
     /// Nodes in an order in which every operand comes first; ties by number, so the order is stable.
     /// Nodes on a cycle (which the verifier refuses) are left out.
     pub fn topological(&self) -> Vec<NodeId> {
-        let mut waiting: HashMap<NodeId, usize> = HashMap::new();
+        let mut waiting = vec![0; self.dag.node_bound()];
         let mut ready = BTreeSet::new();
-        for node in self.nodes.values() {
-            let count = self.dag.edges_directed(self.places[&node.id], Direction::Incoming).count();
-            if count == 0 {
-                ready.insert(node.id);
-            } else {
-                waiting.insert(node.id, count);
+        for at in self.dag.node_indices() {
+            waiting[at.index()] = self.dag.edges_directed(at, Direction::Incoming).count();
+            if waiting[at.index()] == 0 {
+                ready.insert(self.dag[at]);
             }
         }
         let mut order = Vec::with_capacity(self.nodes.len());
         while let Some(id) = ready.pop_first() {
             order.push(id);
             for next in self.dag.neighbors_directed(self.places[&id], Direction::Outgoing) {
-                let next = self.dag[next];
-                if let Some(count) = waiting.get_mut(&next) {
-                    *count -= 1;
-                    if *count == 0 {
-                        waiting.remove(&next);
-                        ready.insert(next);
-                    }
+                waiting[next.index()] -= 1;
+                if waiting[next.index()] == 0 {
+                    ready.insert(self.dag[next]);
                 }
             }
         }

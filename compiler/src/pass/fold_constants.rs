@@ -3,14 +3,16 @@
 //! A transpose or reshape of a weight becomes part of the weight's expression, a product with one number per index of a
 //! dimension its scale, arithmetic on splats a splat: none of these reads an element or costs budget. All else goes through
 //! the evaluator, within [`super::Limits`]: what is over the budget stays and is computed at run time, and a constant beyond
-//! the hard limit is an error of the model.
+//! the hard limit is an error of the model. What is refused because it is much larger than its operands is still evaluated, and let
+//! go again, for a node whose result is not.
 
 use super::weights::{reshaped, splat_with_shape, transposed};
 use super::{Pass, PassContext, PassError, contraction, facts};
 use crate::ir::eval::eval_op;
 use crate::ir::{BinaryOp, Graph, Node, NodeId, Op, Patch, Source, Type, ValueId, Weight};
 use brolga_runtime::{DType, Tensor};
-use std::collections::{HashMap, HashSet};
+use indexmap::IndexMap;
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 /// A folded tensor may always have this many bytes, whatever its operands.
 const SMALL: usize = 64 << 10;
@@ -27,18 +29,17 @@ impl Pass for FoldConstants {
         "fold-constants"
     }
     fn run(&self, graph: &mut Graph, cx: &mut PassContext<'_>) -> Result<(), PassError> {
-        // Results that depend on constants only but stay to be computed at run time.
-        let mut left = HashSet::new();
+        let mut left = Left::default();
         // Bytes of operands that are still held though nothing reads them any more.
         let mut dead = 0;
         for id in graph.topological() {
             let Some(node) = graph.try_node(id) else { continue };
-            if !node.inputs.iter().all(|v| graph.weight(*v).is_some() || left.contains(v)) {
+            if !node.inputs.iter().all(|v| graph.weight(*v).is_some() || left.values.contains(v)) {
                 continue;
             }
             check_size(graph, node, cx)?;
             let (outputs, freed) = (node.outputs.clone(), freed_bytes(graph, node));
-            match fold(graph, id, cx) {
+            match fold(graph, id, &mut left, cx) {
                 Some(patch) => {
                     if !cx.apply(graph, patch)? {
                         return Ok(());
@@ -49,7 +50,7 @@ impl Pass for FoldConstants {
                         dead = 0;
                     }
                 }
-                None => left.extend(outputs),
+                None => left.values.extend(outputs),
             }
         }
         Ok(())
@@ -85,12 +86,88 @@ fn check_size(graph: &Graph, node: &Node, cx: &PassContext<'_>) -> Result<(), Pa
     Err(PassError::Budget { node: node.name.clone(), op, bytes, limit })
 }
 
-fn fold(graph: &Graph, id: NodeId, cx: &mut PassContext<'_>) -> Option<Patch> {
+/// Results that depend on constants only but stay to be computed at run time.
+#[derive(Default)]
+struct Left {
+    values: HashSet<ValueId>,
+    /// Those that are much larger than what they are made of, by when they were met, with the bytes of the constants they come from.
+    grown: IndexMap<ValueId, usize>,
+    /// Those of them that were needed.
+    held: HashMap<ValueId, Tensor>,
+    /// Bytes of these.
+    bytes: usize,
+}
+
+impl Left {
+    /// Bytes of the constants that the operands of a node come from; `None` where they cannot be evaluated.
+    fn roots(&self, graph: &Graph, node: &Node) -> Option<usize> {
+        let bytes = |v: &ValueId| match graph.weight(*v) {
+            Some(_) => Some(bytes_of(graph, &[*v])),
+            None => self.grown.get(v).copied(),
+        };
+        node.inputs.iter().try_fold(0, |sum: usize, v| Some(sum.saturating_add(bytes(v)?)))
+    }
+
+    /// Whether a node has operands that are not constants yet.
+    fn has_grown(&self, graph: &Graph, node: &Node) -> bool {
+        node.inputs.iter().any(|v| graph.weight(*v).is_none())
+    }
+
+    /// Evaluates what a node needs. `None` beyond the budget.
+    fn hold(&mut self, graph: &Graph, node: &Node, cx: &mut PassContext<'_>) -> Option<()> {
+        let limit = cx.options.limits.folded_bytes;
+        if self.bytes > limit {
+            return None;
+        }
+        let mut waiting = node.inputs.clone();
+        let mut needed = BTreeSet::new();
+        while let Some(value) = waiting.pop() {
+            let met = self.grown.get_index_of(&value).filter(|_| !self.held.contains_key(&value));
+            if let Some(met) = met.filter(|met| needed.insert(*met)) {
+                waiting.extend(graph.producer(*self.grown.get_index(met)?.0).into_iter().flat_map(|n| &n.inputs));
+            }
+        }
+        for met in needed {
+            let node = graph.producer(*self.grown.get_index(met)?.0)?;
+            if node.outputs.iter().all(|v| self.held.contains_key(v)) {
+                continue;
+            }
+            let (bytes, operands) = (bytes_of(graph, &node.outputs), bytes_of(graph, &node.inputs));
+            self.bytes = self.bytes.saturating_add(bytes);
+            // Nothing stays of it but the work.
+            if self.bytes > limit || !cx.spend(bytes, operands, bytes) {
+                self.bytes = usize::MAX;
+                return None;
+            }
+            let results = self.evaluate(graph, node)?;
+            self.held.extend(node.outputs.iter().copied().zip(results));
+        }
+        Some(())
+    }
+
+    /// The results of a node whose operands are constants or held.
+    fn evaluate(&self, graph: &Graph, node: &Node) -> Option<Vec<Tensor>> {
+        let mut constants = HashMap::new();
+        for input in &node.inputs {
+            if let Some(weight) = graph.weight(*input) {
+                constants.insert(*input, weight.evaluate().ok()?);
+            }
+        }
+        let operand = |v: &ValueId| constants.get(v).or_else(|| self.held.get(v));
+        let operands: Vec<&Tensor> = node.inputs.iter().map(operand).collect::<Option<_>>()?;
+        let types: Vec<Type> = node.outputs.iter().map(|v| graph.ty(*v).clone()).collect();
+        // What the evaluator refuses (a division by zero, an index outside) is refused at run time, when it is reached.
+        eval_op(&node.op, &operands, &types).ok()
+    }
+}
+
+fn fold(graph: &Graph, id: NodeId, left: &mut Left, cx: &mut PassContext<'_>) -> Option<Patch> {
     let node = graph.node(id);
     let known = node.outputs.iter().all(|v| graph.ty(*v).dims().is_some());
-    if !known || !node.inputs.iter().all(|v| graph.weight(*v).is_some()) || matches!(node.op, Op::Reorder { .. }) {
+    if !known || matches!(node.op, Op::Reorder { .. }) {
         return None;
     }
+    let roots = left.roots(graph, node)?;
     if let [output] = node.outputs[..]
         && let Some(weight) = as_expression(graph, node)
     {
@@ -100,18 +177,28 @@ fn fold(graph: &Graph, id: NodeId, cx: &mut PassContext<'_>) -> Option<Patch> {
         return Some(patch);
     }
     let (bytes, operands) = (bytes_of(graph, &node.outputs), bytes_of(graph, &node.inputs));
-    if bytes > SMALL.max(operands.saturating_mul(cx.options.limits.folded_growth)) {
-        cx.remark(node, format!("{bytes} bytes from {operands}: computed at run time"));
+    if bytes > SMALL.max(roots.saturating_mul(cx.options.limits.folded_growth)) {
+        cx.remark(node, format!("{bytes} bytes from {roots}: computed at run time"));
+        if products(graph, node) <= MAX_PRODUCTS {
+            left.grown.extend(node.outputs.iter().map(|v| (*v, roots)));
+        }
         return None;
     }
     // Halves become what kernels read, however much that is.
     let halves = matches!(node.op, Op::Cast(DType::F32)) && bytes == operands.saturating_mul(2);
     let freed = if halves { bytes } else { freed_bytes(graph, node) };
-    if products(graph, node) > MAX_PRODUCTS || !cx.spend(bytes, operands, freed) {
+    let held = !left.has_grown(graph, node) || left.hold(graph, node, cx).is_some();
+    if !held || products(graph, node) > MAX_PRODUCTS || !cx.spend(bytes, operands, freed) {
         cx.remark(node, "over the folding budget: computed at run time");
         return None;
     }
-    evaluated(graph, node)
+    let results = left.evaluate(graph, node)?;
+    let mut patch = Patch::new(graph, "constant");
+    for (old, tensor) in node.outputs.iter().zip(results) {
+        let new = patch.weight(graph.value(*old).name.clone(), Weight::from_tensor(&tensor));
+        patch.replace(*old, new);
+    }
+    Some(patch)
 }
 
 /// The result as an expression over an operand, without evaluating it.
@@ -206,17 +293,4 @@ fn products(graph: &Graph, node: &Node) -> usize {
     let weight = graph.ty(node.inputs[1]).elements().unwrap_or(usize::MAX);
     let channels = of.channels(graph).unwrap_or(1).max(1);
     graph.ty(of.result()).elements().unwrap_or(usize::MAX).saturating_mul(weight / channels)
-}
-
-fn evaluated(graph: &Graph, node: &Node) -> Option<Patch> {
-    let operands: Vec<Tensor> = node.inputs.iter().map(|v| graph.weight(*v)?.evaluate().ok()).collect::<Option<_>>()?;
-    let types: Vec<Type> = node.outputs.iter().map(|v| graph.ty(*v).clone()).collect();
-    // What the evaluator refuses (a division by zero, an index outside) is refused at run time, when it is reached.
-    let results = eval_op(&node.op, &operands.iter().collect::<Vec<_>>(), &types).ok()?;
-    let mut patch = Patch::new(graph, "constant");
-    for (old, tensor) in node.outputs.iter().zip(results) {
-        let new = patch.weight(graph.value(*old).name.clone(), Weight::from_tensor(&tensor));
-        patch.replace(*old, new);
-    }
-    Some(patch)
 }

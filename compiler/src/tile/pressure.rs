@@ -1,8 +1,7 @@
 //! How many vector registers a kernel holds at once: pinned arrays, live lets, and masks where they are vectors (below 16 lanes).
 
-use std::collections::HashSet;
-
 use super::ir::*;
+use rustc_hash::FxHashSet;
 
 /// A value that occupies a register.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -13,7 +12,7 @@ enum Held {
 
 /// The largest number of vector registers in use at once, temporaries of the lowering not counted.
 pub fn pressure(kernel: &Kernel) -> u32 {
-    Counter { masks: kernel.target.lanes < 16 }.block(&kernel.body, &HashSet::new())
+    Counter { masks: kernel.target.lanes < 16 }.block(&kernel.body, &FxHashSet::default())
 }
 
 struct Counter {
@@ -22,7 +21,7 @@ struct Counter {
 
 impl Counter {
     /// The peak of a block after which `after` is live.
-    fn block(&self, body: &[Stmt], after: &HashSet<Held>) -> u32 {
+    fn block(&self, body: &[Stmt], after: &FxHashSet<Held>) -> u32 {
         let mut pinned: u32 = body.iter().map(registers).fold(0, u32::saturating_add);
         let (mut live, mut peak) = (after.clone(), pinned.saturating_add(self.count(after)));
         for stmt in body.iter().rev() {
@@ -53,13 +52,13 @@ impl Counter {
         peak
     }
 
-    fn count(&self, live: &HashSet<Held>) -> u32 {
+    fn count(&self, live: &FxHashSet<Held>) -> u32 {
         live.iter().filter(|held| self.masks || matches!(held, Held::Let(_))).count() as u32
     }
 
     /// Adds what a block uses and does not define.
-    fn uses(&self, body: &[Stmt], live: &mut HashSet<Held>) {
-        let mut inside = HashSet::new();
+    fn uses(&self, body: &[Stmt], live: &mut FxHashSet<Held>) {
+        let mut inside = FxHashSet::default();
         for stmt in body.iter().rev() {
             match stmt {
                 Stmt::For { body, .. } | Stmt::Unroll { body, .. } => self.uses(body, &mut inside),
@@ -78,7 +77,7 @@ impl Counter {
         live.extend(inside);
     }
 
-    fn operands(&self, stmt: &Stmt, live: &mut HashSet<Held>) {
+    fn operands(&self, stmt: &Stmt, live: &mut FxHashSet<Held>) {
         let mut operand = |operand: &Operand| {
             if let Operand::Let(id) = operand {
                 live.insert(Held::Let(*id));
@@ -86,7 +85,7 @@ impl Counter {
         };
         match stmt {
             Stmt::Let(_, op) | Stmt::Set(_, _, op) => {
-                vector_operands(op).into_iter().for_each(&mut operand);
+                vector_operands(op, &mut operand);
                 if let VectorOp::Select(mask, ..) = op {
                     live.insert(Held::Mask(*mask));
                 }
@@ -120,11 +119,11 @@ fn defined(stmt: &Stmt) -> Option<Held> {
     }
 }
 
-/// The vector operands of an operation, in order.
-fn vector_operands(op: &VectorOp) -> Vec<&Operand> {
+/// Visits the vector operands of an operation, in order.
+fn vector_operands(op: &VectorOp, visit: &mut dyn FnMut(&Operand)) {
     match op {
-        VectorOp::Load { .. } | VectorOp::SplatLoad { .. } | VectorOp::SplatScalar(_) | VectorOp::Iota => Vec::new(),
-        VectorOp::Gather { index, .. } => vec![index],
+        VectorOp::Load { .. } | VectorOp::SplatLoad { .. } | VectorOp::SplatScalar(_) | VectorOp::Iota => {}
+        VectorOp::Gather { index, .. } => visit(index),
         VectorOp::Copy(a)
         | VectorOp::Unary(_, a)
         | VectorOp::ToInt(a)
@@ -132,12 +131,12 @@ fn vector_operands(op: &VectorOp) -> Vec<&Operand> {
         | VectorOp::Bitcast(_, a)
         | VectorOp::SplatLane(a, _)
         | VectorOp::Permute(a, _)
-        | VectorOp::Reduce(_, a) => vec![a],
+        | VectorOp::Reduce(_, a) => visit(a),
         VectorOp::Float(_, a, b)
         | VectorOp::Scale(a, b)
         | VectorOp::Int(_, a, b)
         | VectorOp::Select(_, a, b)
-        | VectorOp::Slide(a, b, _) => vec![a, b],
-        VectorOp::Fma(a, b, c) | VectorOp::Dot(a, b, c) => vec![a, b, c],
+        | VectorOp::Slide(a, b, _) => [a, b].into_iter().for_each(visit),
+        VectorOp::Fma(a, b, c) | VectorOp::Dot(a, b, c) => [a, b, c].into_iter().for_each(visit),
     }
 }

@@ -155,6 +155,33 @@ fn constants_over_the_budget_are_left_or_refused() {
     assert!(error.is_budget(), "{error}");
 }
 
+/// What is large on the way only is evaluated and let go; it stays where the run reads it, and where it would be too much at once.
+#[test]
+fn constants_that_are_large_on_the_way_are_folded() {
+    let build = |read: bool| {
+        let mut net = Net::new();
+        let w = net.weight("w", &[1, 100_000]);
+        let shape = Ints::Known(vec![Dim::Const(20), Dim::Const(100_000)]);
+        let grown = net.op(Op::Expand { shape }, &[w]);
+        let twice = net.op(Op::Concat { axis: 0 }, &[grown, grown]);
+        let kind = ReduceKind::Mean;
+        let ys = [twice, grown].map(|v| net.op(Op::Reduce { kind, axes: vec![0], keep: true }, &[v]));
+        let all = if read { vec![ys[0], ys[1], twice] } else { ys.to_vec() };
+        net.outputs(&all)
+    };
+    let run = |read, limits: Limits| {
+        let options = PassOptions { limits, ..PassOptions::default() };
+        let after = run_stages(build(read), &[once("test", &[&FoldConstants, &DropDead])], &options).unwrap().graph;
+        assert_same(&build(read), &after);
+        ops(&after)
+    };
+    assert_eq!(run(false, Limits::default()), [""; 0]);
+    assert_eq!(run(true, Limits::default()), ["Expand", "Concat"]);
+    // 24 MB on the way.
+    let tight = Limits { folded_bytes: 20 << 20, ..Limits::default() };
+    assert_eq!(run(false, tight), ["Expand", "Concat", "Reduce", "Reduce"]);
+}
+
 #[test]
 fn folding_is_charged_for_what_constants_grow_by() {
     let mean = Op::Reduce { kind: ReduceKind::Mean, axes: vec![1], keep: true };
