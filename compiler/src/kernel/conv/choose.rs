@@ -14,6 +14,9 @@ const LATENCY: f64 = 4.0;
 const STREAM: f64 = 16.0;
 /// Cycles to begin and end a tile, beside one per accumulator and port.
 const TILE_OVERHEAD: f64 = 24.0;
+/// Bytes after which addresses share a set of the first-level cache, and how many lines a set holds.
+const L1_WAY: u64 = 4 << 10;
+const L1_WAYS: usize = 8;
 /// Bytes that are taken to stay in the second-level cache beside a stream.
 pub const RESIDENT: usize = 900 << 10;
 /// Bytes of one panel's weights that stay in the second-level cache beside the input that they are multiplied with.
@@ -58,6 +61,13 @@ pub struct Problem {
 pub fn fitting_pixels(target: Target, vectors: usize) -> usize {
     let spare = vectors + if target.fma { 2 } else { 3 };
     ((target.registers as usize).saturating_sub(spare) / vectors).min(28)
+}
+
+/// Rows this many bytes apart of which one line each stays in the first-level cache while they are read side by side.
+pub fn rows_near(stride: i64) -> usize {
+    let apart = stride.unsigned_abs().max(1);
+    let sets = L1_WAY / (1 << apart.trailing_zeros()).min(L1_WAY);
+    (L1_WAYS * sets as usize).saturating_sub(1)
 }
 
 /// Cycles of one step of the reduction.
@@ -171,6 +181,15 @@ pub fn blocking(groups: usize, input_row: usize, weights: usize, panels: usize, 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn rows_that_share_sets_of_the_cache_are_few() {
+        // Whole ways apart, half of one, a quarter; with an odd number of lines between them all sets serve.
+        assert_eq!([4096, 8192, 12288, -4096].map(rows_near), [7; 4]);
+        assert_eq!([2048, 6144, 1024].map(rows_near), [15, 15, 31]);
+        assert!([4000, 64, 4, 1000 * 4].into_iter().all(|stride| rows_near(stride) >= 28));
+        assert_eq!(rows_near(0), 8 * 4096 - 1);
+    }
 
     #[test]
     fn a_reduction_is_cut_where_several_tiles_read_many_weights() {

@@ -8,7 +8,7 @@
 //! multiplied by the sum of the input's bytes below a pixel: `Σ x (w - z) = Σ x w - z Σ x`. A call before the others makes these
 //! sums, as a product with ones.
 
-use super::choose::{Part, Problem, blocking, choose};
+use super::choose::{Part, Problem, blocking, choose, rows_near};
 use super::lower::{Image, conv_reach, image};
 use super::spec::{Bytes, ExtraKind, Numbers, Outcome, Stream, TileSpec, WeightLayout};
 use super::weights::chunks;
@@ -324,7 +324,8 @@ impl<'a> Product<'a> {
     /// How so many vectors of channels are cut.
     fn cut(&self, vectors: usize) -> Vec<Part> {
         let steps = self.words() * self.taps[0].0 * self.taps[1].0;
-        let problem = Problem { rows: self.rows, cols: self.cols, vectors, steps, pixels_limit: 28 };
+        let pixels_limit = rows_near(self.x.col).min(28);
+        let problem = Problem { rows: self.rows, cols: self.cols, vectors, steps, pixels_limit };
         let mut parts = choose(self.cx.target, problem).1;
         if self.image.is_none() {
             parts.iter_mut().for_each(|part| part.rows_per_tile = 1);

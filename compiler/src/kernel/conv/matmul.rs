@@ -1,6 +1,6 @@
 //! Lowers MatMul to tile kernels: the rows of the left operand are the pixels, the columns of the right one the channels.
 
-use super::choose::{Part, Problem, blocking, choose};
+use super::choose::{Part, Problem, blocking, choose, rows_near};
 use super::spec::{ExtraKind, Numbers, Stream, TileSpec, WeightLayout};
 use crate::ir::{Expression, Node, Op, ValueId};
 use crate::kernel::pack_kernel::pack_calls;
@@ -8,6 +8,8 @@ use crate::kernel::{KernelCall, LowerContext, Lowered, NoKernel, Operand, PackLo
 
 /// Channels that are unrolled together.
 const CHUNK: usize = 32;
+/// Rows that are multiples of so many bytes share few sets of the nearest cache.
+const ALIASED: usize = 1 << 10;
 
 /// A plain operand taken apart: batch dimensions, then rows and columns.
 struct Matrix {
@@ -189,7 +191,7 @@ fn left(
     Ok((temporary, matrix(&View::dense(&dims, crate::ir::Layout::Plain, 4).0, true)?))
 }
 
-/// Packs a run-time `[.., n, k]` operand as `[.., k, n]` with `n` filled up to whole vectors; returns the bytes of a matrix.
+/// Packs a run-time `[.., n, k]` operand as `[.., k, n]` with `n` filled up to whole vectors, or one more; returns the bytes of a matrix.
 fn run_time_pack(
     cx: &LowerContext,
     value: ValueId,
@@ -199,7 +201,11 @@ fn run_time_pack(
     let dims = cx.dims(value)?;
     let rank = dims.len();
     let lanes = cx.target.lanes as usize;
-    let padded = n.next_multiple_of(lanes);
+    let mut padded = n.next_multiple_of(lanes);
+    // So that a panel's rows lie in different sets of the cache.
+    if padded * 4 % ALIASED == 0 {
+        padded += lanes;
+    }
     let mut loops: Vec<PackLoop> =
         dims[..rank - 2].iter().enumerate().map(|(dim, count)| PackLoop { count: *count, dim, step: 1 }).collect();
     loops.push(PackLoop { count: k, dim: rank - 1, step: 1 });
@@ -243,7 +249,8 @@ impl Product<'_> {
         }
         let (rows, cols) = split_rows(self.m);
         let lanes = self.cx.target.lanes as usize;
-        let problem = Problem { rows, cols, vectors: self.n.div_ceil(lanes), steps: self.k, pixels_limit: 28 };
+        let pixels_limit = rows_near(self.a_row).min(28);
+        let problem = Problem { rows, cols, vectors: self.n.div_ceil(lanes), steps: self.k, pixels_limit };
         let parts = choose(self.cx.target, problem).1;
         for (i, part) in parts.iter().enumerate() {
             let mut part = *part;
