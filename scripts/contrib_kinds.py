@@ -97,12 +97,46 @@ def fused(nodes):
 
 def conversion(nodes):
     kind, along = signed(nodes), nodes.chance(0.5)
-    low = -128 if kind == np.int8 else 0
-    scale, zero = nodes.constant(nodes.positive(*([3] if along else [])) * np.float32(0.05)), nodes.constant(nodes.ints(low, low + 256, [3] if along else [], kind))
+    low, shape = -128 if kind == np.int8 else 0, [3] if along else []
+    scale, zero = nodes.constant(nodes.positive(*shape) * 0.05, np.float32), nodes.constant(nodes.ints(low, low + 256, shape, kind), kind)
     attributes = {"axis": 1} if along else {}
     if nodes.chance(0.5):
         return contrib("QuantizeLinear", [nodes.input(nodes.floats(2, 3, 4)), scale, zero], **attributes)
     return contrib("DequantizeLinear", [nodes.input(nodes.ints(low, low + 256, (2, 3, 4), kind)), scale, zero], **attributes)
+
+
+def attention(nodes):
+    heads, size = nodes.int(1, 3), nodes.one([4, 8])
+    batch, new, before, inner = nodes.int(1, 3), nodes.int(1, 5), nodes.one([0, 0, 3]), nodes.int(3, 9)
+    total, own = before + new, {"num_heads": heads, "unidirectional": nodes.int(0, 1)}
+    attributes = own | nodes.one([{}, {"scale": 0.5}, {"mask_filter_value": -50.0}])
+    mask = nodes.one([None, (batch,), (batch, total), (batch, new, total)])
+    if mask is not None:
+        ones = nodes.ints(1, total + 1, mask, np.int32) if len(mask) == 1 else nodes.ints(0, 2, mask, np.int32)
+        if len(mask) > 1:
+            ones[..., 0] = 1
+        mask = nodes.input(ones)
+    weights = [nodes.constant(nodes.floats(inner, 3 * heads * size)), nodes.constant(nodes.floats(3 * heads * size))]
+    operands = [nodes.input(nodes.floats(batch, new, inner)), *weights, mask]
+    operands.append(nodes.input(nodes.floats(2, batch, heads, before, size)) if before else None)
+    return contrib("Attention", operands, results=2 if before else 1, **attributes)
+
+
+def embedding(nodes):
+    words, width = nodes.extents(2, 1, 5), nodes.int(3, 9)
+    tables = [nodes.constant(nodes.floats(rows, width)) for rows in (7, 8)]
+    operands = [nodes.input(nodes.ints(0, 7, words, np.int32)), None, *tables, None]
+    if nodes.chance(0.5):
+        operands[1], operands[4] = nodes.input(nodes.ints(0, 2, words, np.int32)), nodes.constant(nodes.floats(2, width))
+    operands += [nodes.constant(nodes.floats(width)), nodes.constant(nodes.floats(width))]
+    operands += [nodes.input(nodes.ints(0, 2, words, np.int32))] if nodes.chance(0.5) else [None]
+    operands += [nodes.input(nodes.ints(0, 8, words, np.int32))] if nodes.chance(0.4) else []
+    return contrib("EmbedLayerNormalization", operands, results=nodes.one([2, 3]), epsilon=nodes.one([1e-12, 1e-3]))
+
+
+def simplified_norm(nodes):
+    operands = [nodes.input(nodes.floats(2, 3, 8)), nodes.constant(nodes.floats(8))]
+    return Case("SimplifiedLayerNormalization", 17, operands, axis=-1, epsilon=1e-6, stash_type=1)
 
 
 def few_bits(nodes):
@@ -115,4 +149,4 @@ def few_bits(nodes):
     return contrib("MatMulNBits", operands, K=inner, N=columns, bits=bits, block_size=32)
 
 
-KINDS = [q_binary, q_unary, q_concat, q_where, q_gemm, conversion, fused, few_bits]
+KINDS = [q_binary, q_unary, q_concat, q_where, q_gemm, conversion, attention, embedding, simplified_norm, fused, few_bits]

@@ -1,6 +1,6 @@
 //! Operators of machine learning other than networks, of training, and those that onnxruntime's tools write.
 
-use crate::ops::{contrib, gradient, ml, ml_maps, ml_models, quantize, training};
+use crate::ops::{contrib, contrib_attention, gradient, ml, ml_maps, ml_models, quantize, training};
 use crate::registry::{Entry, but, op, until};
 
 /// The newest opset of `ai.onnx.ml`.
@@ -42,8 +42,10 @@ pub(crate) const TRAINING: &[Entry] = &[
 
 /// Operators of `com.microsoft` that are written into files, by name.
 pub(crate) const CONTRIB: &[Entry] = &[
+    until(1, but("no rotation, masks of 1 to 3 dimensions", op("Attention", 1, contrib_attention::attention))),
     until(1, op("BiasGelu", 1, contrib::gelu)),
     until(1, op("DequantizeLinear", 1, quantize::dequantize)),
+    until(1, op("EmbedLayerNormalization", 1, contrib_attention::embed_norm)),
     until(1, op("FastGelu", 1, contrib::gelu)),
     until(1, but("batches come first", op("FusedMatMul", 1, contrib::fused_matmul))),
     until(1, op("Gelu", 1, contrib::gelu)),

@@ -229,6 +229,8 @@ const TABLE: &[Entry] = &[
     op("Shrink", 9, activation::shrink),
     op("Sigmoid", 1, activation::plain),
     op("Sign", 9, activation::plain),
+    // Of no version of the standard; onnxruntime's optimizer writes it into this domain.
+    op("SimplifiedLayerNormalization", 1, norm::rms),
     op("Sin", 7, activation::plain),
     op("Sinh", 9, activation::plain),
     op("Size", 1, shape::size),

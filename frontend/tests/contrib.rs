@@ -88,4 +88,16 @@ fn what_is_not_supported_is_named() {
     let attributes = vec![int("K", 3), int("N", 1), int("bits", 4), int("block_size", 3)];
     let error = refusal(contrib("MatMulNBits", &["s", "x", "s"], &["y"], attributes));
     assert!(error.contains("block_size is 3"), "{error}");
+    let attention = |inputs: &[&str], attributes: Vec<AttributeProto>| {
+        let shapes = [("q", &["1", "4", "6"][..]), ("w", &["6", "24"]), ("m", &["1", "1", "4", "4"])];
+        let inputs_of = shapes.map(|(name, shape)| port(name, 1, shape)).to_vec();
+        let model = model(18, vec![contrib("Attention", inputs, &["y"], attributes)], inputs_of, &["y"]);
+        import(&Loaded::from_model(model), &Options::default()).unwrap_err().to_string()
+    };
+    let error = attention(&["q", "w", "", "m"], vec![int("num_heads", 2)]);
+    assert!(error.contains("a mask of shape [1, 1, 4, 4]; [1], [1, 4]"), "{error}");
+    let error = attention(&["q", "w"], vec![int("num_heads", 3)]);
+    assert!(error.contains("3 heads do not divide 8 elements"), "{error}");
+    let error = attention(&["q", "w"], vec![int("num_heads", 2), int("do_rotary", 1)]);
+    assert!(error.contains("do_rotary"), "{error}");
 }

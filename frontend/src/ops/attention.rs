@@ -24,17 +24,17 @@ pub(super) fn wide(dtype: DType) -> DType {
     if matches!(dtype, DType::F16 | DType::BF16) { DType::F32 } else { dtype }
 }
 
-fn transpose(cx: &mut Context<'_, '_>, x: ValueId, perm: &[usize]) -> Result<ValueId, NodeError> {
+pub(super) fn transpose(cx: &mut Context<'_, '_>, x: ValueId, perm: &[usize]) -> Result<ValueId, NodeError> {
     cx.emit(Op::Transpose { perm: perm.to_vec() }, &[x])
 }
 
-fn product(cx: &mut Context<'_, '_>, a: ValueId, b: ValueId, trans_b: bool) -> Result<ValueId, NodeError> {
+pub(super) fn product(cx: &mut Context<'_, '_>, a: ValueId, b: ValueId, trans_b: bool) -> Result<ValueId, NodeError> {
     let op = Op::MatMul { trans_a: false, trans_b, bias: false, epilogue: Expression::default() };
     cx.emit(op, &[a, b])
 }
 
 /// `[batch, sequence, heads * head]` as `[batch, heads, sequence, head]`.
-fn split_heads(cx: &mut Context<'_, '_>, x: ValueId, heads: i64) -> Result<ValueId, NodeError> {
+pub(super) fn split_heads(cx: &mut Context<'_, '_>, x: ValueId, heads: i64) -> Result<ValueId, NodeError> {
     let shape = cx.shape(x);
     let [batch, sequence, hidden] = &shape[..] else {
         return invalid(format!("an operand has rank {}; 3 is expected, as the query has", shape.len()));
@@ -67,7 +67,7 @@ fn heads_of(cx: &mut Context<'_, '_>) -> Result<Heads, NodeError> {
 }
 
 /// Shape of rank 4.
-fn four(cx: &Context<'_, '_>, id: ValueId, what: &str) -> Result<[Dim; 4], NodeError> {
+pub(super) fn four(cx: &Context<'_, '_>, id: ValueId, what: &str) -> Result<[Dim; 4], NodeError> {
     let shape = cx.shape(id);
     let rank = shape.len();
     <[Dim; 4]>::try_from(shape).or_else(|_| invalid(format!("the {what} has rank {rank}; 4 is expected")))
@@ -96,7 +96,12 @@ fn grouped(cx: &mut Context<'_, '_>, x: ValueId, heads: &Dim) -> Result<ValueId,
 }
 
 /// 0, 1, .. along the dimension `axis` of `like`, as a column or as a row.
-fn counting(cx: &mut Context<'_, '_>, like: ValueId, axis: usize, column: bool) -> Result<ValueId, NodeError> {
+pub(super) fn counting(
+    cx: &mut Context<'_, '_>,
+    like: ValueId,
+    axis: usize,
+    column: bool,
+) -> Result<ValueId, NodeError> {
     let extent = cx.shape(like).into_iter().nth(axis).unwrap_or(Dim::Const(0));
     let end = cx.emit(Op::Shape { begin: axis, end: axis + 1 }, &[like])?;
     let (begin, step) = (cx.weight_ints(vec![], &[0]), cx.weight_ints(vec![], &[1]));
@@ -106,9 +111,24 @@ fn counting(cx: &mut Context<'_, '_>, like: ValueId, axis: usize, column: bool) 
 }
 
 /// The scores where `keep` holds, minus infinity elsewhere.
-fn masked(cx: &mut Context<'_, '_>, keep: ValueId, scores: ValueId) -> Result<ValueId, NodeError> {
+pub(super) fn masked(cx: &mut Context<'_, '_>, keep: ValueId, scores: ValueId) -> Result<ValueId, NodeError> {
     let never = cx.scalar(cx.dtype(scores), f64::NEG_INFINITY)?;
     cx.emit(Op::Where, &[keep, scores, never])
+}
+
+/// The scores of keys that are no later than the query, whose first stands after `before` others.
+pub(super) fn causal(
+    cx: &mut Context<'_, '_>,
+    scores: ValueId,
+    key: ValueId,
+    before: Option<ValueId>,
+) -> Result<ValueId, NodeError> {
+    let (columns, mut rows) = (counting(cx, key, 2, false)?, counting(cx, scores, 2, true)?);
+    if let Some(before) = before {
+        rows = cx.binary(BinaryOp::Add, rows, before)?;
+    }
+    let keep = cx.binary(BinaryOp::LessOrEqual, columns, rows)?;
+    masked(cx, keep, scores)
 }
 
 /// A mask that is shorter than the keys leaves out those after its end.
@@ -141,14 +161,8 @@ fn biased(
         };
     }
     if cx.node.attributes.flag("is_causal")? {
-        let columns = counting(cx, key, 2, false)?;
-        let mut rows = counting(cx, scores, 2, true)?;
-        if let Some(past) = past {
-            let before = cx.emit(Op::Shape { begin: 2, end: 3 }, &[past])?;
-            rows = cx.binary(BinaryOp::Add, rows, before)?;
-        }
-        let keep = cx.binary(BinaryOp::LessOrEqual, columns, rows)?;
-        scores = masked(cx, keep, scores)?;
+        let before = past.map(|past| cx.emit(Op::Shape { begin: 2, end: 3 }, &[past])).transpose()?;
+        scores = causal(cx, scores, key, before)?;
     }
     if let Some(lengths) = cx.optional(6) {
         let columns = counting(cx, key, 2, false)?;
@@ -162,7 +176,7 @@ fn biased(
 }
 
 /// `scale * query * key^T`, `[batch, query heads, query sequence, total sequence]`.
-fn scores_of(cx: &mut Context<'_, '_>, query: ValueId, key: ValueId) -> Result<ValueId, NodeError> {
+pub(super) fn scores_of(cx: &mut Context<'_, '_>, query: ValueId, key: ValueId) -> Result<ValueId, NodeError> {
     let ([batch, heads, rows, size], [_, groups, total, _]) = (four(cx, query, "query")?, four(cx, key, "key")?);
     let scale = match (cx.node.attributes.float("scale")?, size.known()) {
         (Some(scale), _) => cx.scalar(cx.dtype(query), f64::from(scale))?,

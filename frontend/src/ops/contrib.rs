@@ -176,16 +176,28 @@ pub(crate) fn skip_norm(cx: &mut Context<'_, '_>) -> Results {
         sum = cx.binary(BinaryOp::Add, sum, bias)?;
     }
     let (op, beta) = if whole { ("LayerNormalization", cx.optional(3)) } else { ("RMSNormalization", None) };
+    let gamma = cx.input(2)?;
+    let y = normalized(cx, op, sum, gamma, beta)?;
+    // Results 1 and 2 stand for what nobody reads.
+    Ok(vec![y, y, y, sum])
+}
+
+/// A standard normalisation of the last dimension, with the node's epsilon.
+pub(super) fn normalized(
+    cx: &mut Context<'_, '_>,
+    op: &'static str,
+    x: ValueId,
+    gamma: ValueId,
+    beta: Option<ValueId>,
+) -> Result<ValueId, NodeError> {
     static EPSILON: LazyLock<AttributeProto> =
         LazyLock::new(|| AttributeProto { name: "epsilon".into(), f: 1e-12, r#type: 1, ..Default::default() });
     let mut attributes = cx.node.attributes.clone();
     if attributes.get("epsilon").is_none() {
         attributes.push("epsilon", &EPSILON);
     }
-    let operands = vec![Some(sum), Some(cx.input(2)?), beta];
-    match standard_with(cx, op, MAX_OPSET, operands, attributes)?[..] {
-        // Results 1 and 2 stand for what nobody reads.
-        [y, ..] => Ok(vec![y, y, y, sum]),
+    match standard_with(cx, op, MAX_OPSET, vec![Some(x), Some(gamma), beta], attributes)?[..] {
+        [y, ..] => Ok(y),
         [] => invalid("it has no result"),
     }
 }

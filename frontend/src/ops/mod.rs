@@ -6,6 +6,7 @@ pub(crate) mod attention;
 pub(crate) mod bitwise;
 pub(crate) mod constant;
 pub(crate) mod contrib;
+pub(crate) mod contrib_attention;
 pub(crate) mod control;
 pub(crate) mod conv;
 mod crop;
