@@ -122,6 +122,19 @@ def attention(nodes):
     return contrib("Attention", operands, results=2 if before else 1, **attributes)
 
 
+def fused_product(nodes):
+    name, numbers = nodes.one([("Relu", []), ("Tanh", []), ("Sigmoid", []), ("LeakyRelu", [0.3]), ("HardSigmoid", [0.25, 0.4]), ("Clip", [-0.5, 0.75])])
+    if nodes.chance(0.6):
+        bias = nodes.constant(nodes.floats(4)) if nodes.chance(0.5) else None
+        addend = nodes.input(nodes.floats(2, 4, 4, 3)) if nodes.chance(0.5) else None
+        operands = [nodes.input(nodes.floats(2, 3, 6, 5)), nodes.constant(nodes.floats(4, 3, 3, 3)), bias, addend]
+        return contrib("FusedConv", operands, activation=name, **({"activation_params": numbers} if numbers else {}))
+    attributes = dict(zip(["activation_alpha", "activation_beta"], numbers)) | {"transB": nodes.int(0, 1), "alpha": 0.5}
+    weight = nodes.floats(6, 4) if attributes["transB"] else nodes.floats(4, 6)
+    operands = [nodes.input(nodes.floats(3, 4)), nodes.constant(weight), nodes.constant(nodes.floats(6))]
+    return contrib("FusedGemm", operands, activation=name, **attributes)
+
+
 def embedding(nodes):
     words, width = nodes.extents(2, 1, 5), nodes.int(3, 9)
     tables = [nodes.constant(nodes.floats(rows, width)) for rows in (7, 8)]
@@ -149,4 +162,4 @@ def few_bits(nodes):
     return contrib("MatMulNBits", operands, K=inner, N=columns, bits=bits, block_size=32)
 
 
-KINDS = [q_binary, q_unary, q_concat, q_where, q_gemm, conversion, attention, embedding, simplified_norm, fused, few_bits]
+KINDS = [q_binary, q_unary, q_concat, q_where, q_gemm, conversion, fused_product, attention, embedding, simplified_norm, fused, few_bits]

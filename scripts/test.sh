@@ -19,7 +19,7 @@ run='target/debug/brolga run {model} --inputs {inputs} --outputs {outputs} --thr
 "$python" scripts/conformance.py --brolga target/debug/brolga
 "$python" scripts/zoo_check.py --run "$run"
 "$python" scripts/real_models.py --brolga target/debug/brolga
-"$python" scripts/random_graphs.py --brolga target/debug/brolga --count 200 --executables 3 --single-nodes 580
+"$python" scripts/random_graphs.py --brolga target/debug/brolga --count 200 --executables 3 --single-nodes 590
 BROLGA_LARGE_TESTS=1 cargo test --locked --workspace
 # Projects of their own that share the folder, and with it what they have in common.
 export CARGO_TARGET_DIR=target

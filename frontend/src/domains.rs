@@ -47,6 +47,8 @@ pub(crate) const CONTRIB: &[Entry] = &[
     until(1, op("DequantizeLinear", 1, quantize::dequantize)),
     until(1, op("EmbedLayerNormalization", 1, contrib_attention::embed_norm)),
     until(1, op("FastGelu", 1, contrib::gelu)),
+    until(1, op("FusedConv", 1, contrib::fused_product)),
+    until(1, op("FusedGemm", 1, contrib::fused_product)),
     until(1, but("batches come first", op("FusedMatMul", 1, contrib::fused_matmul))),
     until(1, op("Gelu", 1, contrib::gelu)),
     until(1, but("4 or 8 bits, constant weights in order", op("MatMulNBits", 1, contrib::matmul_bits))),

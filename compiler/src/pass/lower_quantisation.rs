@@ -1,9 +1,10 @@
 //! lower-quantisation: quantisation and dequantisation that no integer operation took, with one scale for all elements,
-//! become element-wise arithmetic; dequantised constants become constants; the largest of bytes are found among floats, which
-//! kernels are made for.
+//! become element-wise arithmetic; dequantised constants become constants; numbers that are quantised to 16 bits and back are rounded
+//! as floats; the largest of bytes are found among floats, which kernels are made for.
 
-use super::quantisation::single;
+use super::quantisation::{per_tensor, single};
 use super::rewrite::{Miss, Rule, require};
+use super::{facts, join_names};
 use crate::ir::eval::eval_op;
 use crate::ir::{Arg, BinaryOp, Expression, Graph, Node, Op, Patch, PoolKind, Step, UnaryOp, ValueId, Weight};
 use brolga_runtime::DType;
@@ -32,6 +33,9 @@ impl Rule for LowerQuantisation {
                 Ok(arithmetic.patch(graph, node, to))
             }
             Op::Dequantize { to: DType::F32, .. } if graph.weight(node.inputs[0]).is_some() => constant(graph, node),
+            Op::Dequantize { to: DType::F32, block: 0, .. } if matches!(from, DType::U16 | DType::I16) => {
+                rounded(graph, node, from)
+            }
             Op::Dequantize { to: DType::F32, block: 0, .. } if byte(from) || from == DType::I32 => {
                 let mut arithmetic = Arithmetic::new(graph, node)?;
                 let scale = arithmetic.argument(graph, node, 1);
@@ -49,6 +53,29 @@ impl Rule for LowerQuantisation {
             _ => Err(Miss::Elsewhere),
         }
     }
+}
+
+/// Quantised to 16 bits and back by numbers, where no integer need exist: f32 holds all of them.
+fn rounded(graph: &Graph, node: &Node, between: DType) -> Result<Patch, Miss> {
+    let whole = |op: &Op| matches!(op, Op::Quantize { block: 0, precision: DType::F32, saturate: true, .. });
+    let quantize = facts::made_by(graph, node.inputs[0], whole).ok_or(Miss::Elsewhere)?;
+    require(graph.ty(quantize.inputs[0]).dtype == DType::F32)?;
+    let (of_a, of_b) = per_tensor(graph, quantize).zip(per_tensor(graph, node)).ok_or(Miss::Elsewhere)?;
+    let (lo, hi) = if between == DType::U16 { (0.0, 65535.0) } else { (-32768.0, 32767.0) };
+    let x = |step: u32| Arg::Step(step);
+    let steps = vec![
+        Step::Binary(BinaryOp::Div, Arg::Input(0), Arg::Const(of_a.0)),
+        Step::Unary(UnaryOp::Round, x(0)),
+        Step::Binary(BinaryOp::Add, x(1), Arg::Const(of_a.1)),
+        Step::Unary(UnaryOp::Clip { lo, hi }, x(2)),
+        Step::Binary(BinaryOp::Sub, x(3), Arg::Const(of_b.1)),
+        Step::Binary(BinaryOp::Mul, x(4), Arg::Const(of_b.0)),
+    ];
+    let mut patch = Patch::new(graph, "rounded as floats");
+    let name = join_names(&quantize.name, &node.name);
+    let new = patch.node(Op::Elementwise(Expression { steps }), &[quantize.inputs[0]], name);
+    patch.replace(node.outputs[0], new);
+    Ok(patch)
 }
 
 /// A node that chooses among bytes, on the floats of the same numbers.

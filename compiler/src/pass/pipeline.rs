@@ -53,7 +53,7 @@ pub static OPTIMIZE: &[Stage<'static>] = &[
         ROUNDS,
         &[
             &SimplifyArithmetic,
-            // After it: clips are recognised, and quotients by numbers are products.
+            // After it: clips are recognised.
             &RecogniseActivations,
             &RecogniseNorms,
             &GatherToSlice,

@@ -1,7 +1,8 @@
 //! simplify-arithmetic: two-operand functions with a constant number become cheaper ones of one operand.
 //!
-//! `max(x, 0)` is Relu, `min(max(x, a), b)` Clip, `x^2` a product, `x / c` a product with `1 / c`, PRelu with one slope
-//! LeakyRelu, a choice with a constant condition its operand.
+//! `max(x, 0)` is Relu, `min(max(x, a), b)` Clip, `x^2` a product, `x / c` a product with `1 / c` where that is a number (of others
+//! the product would be rounded otherwise: `floor(41 * (1 / 41))` is 0), PRelu with one slope LeakyRelu, a choice with a constant
+//! condition its operand.
 
 use super::facts::{f32_number, f32_splat, made_by, number};
 use super::join_names;
@@ -92,7 +93,7 @@ fn with_number(graph: &Graph, node: &Node, op: BinaryOp) -> Result<Patch, Miss> 
         BinaryOp::Pow if c == 0.5 => unary("power as root", UnaryOp::Sqrt),
         BinaryOp::Pow if c == -1.0 => unary("power as reciprocal", UnaryOp::Reciprocal),
         BinaryOp::Pow => power(graph, node, x, c),
-        BinaryOp::Div if c.is_normal() && (1.0 / c).is_normal() => {
+        BinaryOp::Div if power_of_two(c) && (1.0 / c).is_normal() => {
             let mut patch = Patch::new(graph, "quotient as product");
             let factor = patch.weight(format!("{}.factor", node.name), f32_splat(&[], 1.0 / c));
             let new = patch.node(Op::Binary(BinaryOp::Mul), &[x, factor], node.name.clone());
@@ -101,6 +102,11 @@ fn with_number(graph: &Graph, node: &Node, op: BinaryOp) -> Result<Patch, Miss> 
         }
         _ => Err(Miss::Elsewhere),
     }
+}
+
+fn power_of_two(c: f32) -> bool {
+    const FRACTION: u32 = (1 << (f32::MANTISSA_DIGITS - 1)) - 1;
+    c.is_normal() && c.to_bits() & FRACTION == 0
 }
 
 /// Small whole powers as products.

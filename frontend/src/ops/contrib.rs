@@ -147,6 +147,47 @@ pub(crate) fn gelu(cx: &mut Context<'_, '_>) -> Results {
     Ok(vec![cx.unary(op, x)?])
 }
 
+/// The activation of a fused node, by its name and its up to two numbers.
+fn activation(name: &str, numbers: [Option<f32>; 2]) -> Result<Option<UnaryOp>, NodeError> {
+    let [a, b] = numbers;
+    Ok(Some(match name {
+        "" => return Ok(None),
+        "Relu" => UnaryOp::Relu,
+        "Tanh" => UnaryOp::Tanh,
+        "Sigmoid" => UnaryOp::Sigmoid,
+        "LeakyRelu" => UnaryOp::LeakyRelu { alpha: a.unwrap_or(0.01) },
+        "HardSigmoid" => UnaryOp::HardSigmoid { alpha: a.unwrap_or(0.2), beta: b.unwrap_or(0.5) },
+        "Clip" => UnaryOp::Clip { lo: a.unwrap_or(f32::MIN), hi: b.unwrap_or(f32::MAX) },
+        other => {
+            let known = "Relu, Tanh, Sigmoid, LeakyRelu, HardSigmoid and Clip";
+            return unsupported(format!("the activation {other}; {known} are accepted"));
+        }
+    }))
+}
+
+/// FusedConv and FusedGemm: a standard operator, for convolutions the sum with operand 3, an activation.
+pub(crate) fn fused_product(cx: &mut Context<'_, '_>) -> Results {
+    let attributes = &cx.node.attributes;
+    let (op, numbers) = if cx.node.op == "FusedConv" {
+        let list = attributes.floats("activation_params")?.unwrap_or_default();
+        ("Conv", [list.first().copied(), list.get(1).copied()])
+    } else {
+        ("Gemm", [attributes.float("activation_alpha")?, attributes.float("activation_beta")?])
+    };
+    let function = activation(attributes.text_or("activation", "")?, numbers)?;
+    let operands = vec![Some(cx.input(0)?), Some(cx.input(1)?), cx.optional(2)];
+    let Some(mut y) = standard(cx, op, MAX_OPSET, operands)?.first().copied() else {
+        return invalid("it has no result");
+    };
+    if let Some(addend) = cx.optional(3) {
+        y = cx.binary(BinaryOp::Add, y, addend)?;
+    }
+    if let Some(function) = function {
+        y = cx.unary(function, y)?;
+    }
+    Ok(vec![y])
+}
+
 /// FusedMatMul: `alpha * a * b`, either turned.
 pub(crate) fn fused_matmul(cx: &mut Context<'_, '_>) -> Results {
     let attributes = &cx.node.attributes;

@@ -2,6 +2,7 @@
 
 use super::support::*;
 use crate::ir::*;
+use crate::pass::drop_dead::DropDead;
 use crate::pass::fuse_integers::FuseIntegers;
 use crate::pass::lower_quantisation::LowerQuantisation;
 use crate::pass::shift_signed::ShiftSigned;
@@ -156,4 +157,32 @@ fn sums_beyond_floats_stay_integers() {
         done += 1;
     }
     assert_eq!(done, 4);
+}
+
+/// Numbers quantised to 16 bits and back, with saturation at both ends; read as integers too they stay.
+#[test]
+fn sixteen_bits_are_rounded_as_floats() {
+    for (to, zero, elements) in
+        [(DType::U16, 40_000u16, [9e9f32, -9e9, 0.3, -7.25]), (DType::I16, 65_436, [9e9f32, -9e9, 0.25, 1e3])]
+    {
+        for also_read in [false, true] {
+            let mut net = Net::new();
+            let x = net.input("x", &[4]);
+            let point = |net: &mut Net| {
+                let bytes = zero.to_le_bytes().to_vec().into();
+                (net.number(0.5), net.graph.add_weight("", Weight::from_bytes(to, vec![], bytes)))
+            };
+            let (scale, zero) = point(&mut net);
+            let q = net
+                .op(Op::Quantize { to, axis: 0, block: 0, precision: DType::F32, saturate: true }, &[x, scale, zero]);
+            let (scale, zero) = point(&mut net);
+            let y = net.op(Op::Dequantize { to: DType::F32, axis: 0, block: 0 }, &[q, scale, zero]);
+            let graph = if also_read { net.outputs(&[y, q]) } else { net.outputs(&[y]) };
+            let after = run(&graph, &[&LowerQuantisation, &DropDead]).graph;
+            assert_eq!(ops(&after), if also_read { vec!["Quantize", "Elementwise"] } else { vec!["Elementwise"] });
+            let input = [Tensor::from_slice(&[4], &elements).unwrap()];
+            let (want, got) = (eval::evaluate(&graph, &input).unwrap(), eval::evaluate(&after, &input).unwrap());
+            assert_eq!(got[0].as_slice::<f32>().unwrap(), want[0].as_slice::<f32>().unwrap());
+        }
+    }
 }

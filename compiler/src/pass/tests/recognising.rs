@@ -234,3 +234,22 @@ fn norm_over_inner_dimensions_stays() {
     let outcome = run(&net.outputs(&[y]), &[&RecogniseNorms]);
     assert_eq!(outcome.log[0].refused[0].why, "the normalised dimensions are not the last ones");
 }
+
+/// `41 * (1 / 41)` is not 1, and rounded down it is 0.
+#[test]
+fn quotients_are_products_where_nothing_is_rounded() {
+    for (c, expected) in [(41.0, ["Binary", "Unary"]), (-0.25, ["Binary", "Unary"])] {
+        let mut net = Net::new();
+        let (x, c_value) = (net.input("x", &[1, 100]), net.number(c));
+        let quotient = net.binary(BinaryOp::Div, x, c_value);
+        let y = net.unary(UnaryOp::Floor, quotient);
+        let graph = net.outputs(&[y]);
+        let after = run(&graph, &[&SimplifyArithmetic]).graph;
+        assert_eq!(ops(&after), expected);
+        assert_eq!(show(&after).contains("div"), c == 41.0, "{}", show(&after));
+        let whole: Vec<f32> = (0..100).map(|i| i as f32 * c).collect();
+        let got = eval::evaluate(&after, &[brolga_runtime::Tensor::from_slice(&[1, 100], &whole).unwrap()]).unwrap();
+        let wanted: Vec<f32> = (0..100).map(|i| i as f32).collect();
+        assert_eq!(got[0].as_slice::<f32>().unwrap(), wanted);
+    }
+}
