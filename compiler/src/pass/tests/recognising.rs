@@ -241,7 +241,7 @@ fn quotients_are_products_where_nothing_is_rounded() {
     for (c, expected) in [(41.0, ["Binary", "Unary"]), (-0.25, ["Binary", "Unary"])] {
         let mut net = Net::new();
         let (x, c_value) = (net.input("x", &[1, 100]), net.number(c));
-        let quotient = net.binary(BinaryOp::Div, x, c_value);
+        let quotient = net.binary(Div, x, c_value);
         let y = net.unary(UnaryOp::Floor, quotient);
         let graph = net.outputs(&[y]);
         let after = run(&graph, &[&SimplifyArithmetic]).graph;
