@@ -199,6 +199,9 @@ pub fn lower(cx: &LowerContext<'_>, node: &Node) -> Result<Lowered, NoKernel> {
         return Err(NoKernel("not a resize".into()));
     };
     expect_type(cx, *input, DType::F32)?;
+    if cx.dims(*result)?.contains(&0) {
+        return Ok(Lowered::default());
+    }
     let ((operand, from), to) = (place(cx, *input)?, cx.view(*result)?);
     let (&[n, c, h, w], &[on, oc, oh, ow]) = (&cx.dims(*input)?[..], &cx.dims(*result)?[..]) else {
         return Err(NoKernel("a resize of another rank than 4".into()));

@@ -43,7 +43,12 @@ fn resizes() {
             }
         }
     }
-    check_all(all, 132);
+    // Nothing is made of any rank.
+    let sizes = Ints::Known([1, 2, 0, 21, 6].map(Dim::Const).to_vec());
+    let (mode, coordinates) = (ResizeMode::Linear, Coordinates::HalfPixel);
+    let attrs = ResizeAttrs { mode, coordinates, sizes, scales: None, roi: None, antialias: false };
+    all.push(Case::new(Op::Resize(attrs), vec![(floats(&[1, 2, 2, 7, 2], 1), Plain)], Plain));
+    check_all(all, 133);
 }
 
 #[test]
