@@ -238,15 +238,15 @@ fn norm_over_inner_dimensions_stays() {
 /// `41 * (1 / 41)` is not 1, and rounded down it is 0.
 #[test]
 fn quotients_are_products_where_nothing_is_rounded() {
-    for (c, expected) in [(41.0, ["Binary", "Unary"]), (-0.25, ["Binary", "Unary"])] {
+    for (c, stays) in [(41.0, true), (-0.25, false)] {
         let mut net = Net::new();
         let (x, c_value) = (net.input("x", &[1, 100]), net.number(c));
         let quotient = net.binary(Div, x, c_value);
         let y = net.unary(UnaryOp::Floor, quotient);
         let graph = net.outputs(&[y]);
         let after = run(&graph, &[&SimplifyArithmetic]).graph;
-        assert_eq!(ops(&after), expected);
-        assert_eq!(show(&after).contains("div"), c == 41.0, "{}", show(&after));
+        assert_eq!(ops(&after), ["Binary", "Unary"]);
+        assert_eq!(show(&after).contains("div"), stays, "{}", show(&after));
         let whole: Vec<f32> = (0..100).map(|i| i as f32 * c).collect();
         let got = eval::evaluate(&after, &[brolga_runtime::Tensor::from_slice(&[1, 100], &whole).unwrap()]).unwrap();
         let wanted: Vec<f32> = (0..100).map(|i| i as f32).collect();
