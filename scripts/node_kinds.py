@@ -343,12 +343,26 @@ class Nodes:
         return Case("RoiAlign", opset, [self.input(self.floats(2, 2, 7, 8)), self.input(boxes), images], **attributes)
 
     def sampling(self):
-        rank = self.one([2, 2, 3])
+        rank, batch = self.one([2, 2, 3]), self.int(1, 2)
         mode = self.one(["linear", "nearest", "cubic"] if rank == 2 else ["linear", "nearest"])
-        grid = (self.numbers.rand(1, *self.extents(rank, 1, 5), rank) * 3 - 1.5).astype(np.float32)
-        operands = [self.input(self.floats(1, 2, *self.extents(rank, 2, 6))), self.input(grid)]
+        grid = (self.numbers.rand(batch, *self.extents(rank, 1, 9), rank) * 3 - 1.5).astype(np.float32)
+        operands = [self.input(self.floats(batch, self.int(1, 20), *self.extents(rank, 2, 6))), self.input(grid)]
         return Case("GridSample", 20, operands, mode=mode, padding_mode=self.one(["zeros", "border", "reflection"]),
                     align_corners=self.int(0, 1))
+
+    def deformation(self):
+        group, moved = self.one([(1, 1), (1, 1), (2, 1), (1, 2), (2, 4), (4, 2), (2, 2)])
+        channels, out = max(group, moved) * self.one([1, 3, 4, 8, 16]), group * self.int(1, 3)
+        kernel, strides, dilations = (self.extents(2, 1, most) for most in (3, 2, 2))
+        pads, image = self.extents(4, 0, 2), self.extents(2, 6, 9)
+        places = [(n + pads[d] + pads[d + 2] - (kernel[d] - 1) * dilations[d] - 1) // strides[d] + 1 for d, n in enumerate(image)]
+        of = lambda many: (batch, many * moved * kernel[0] * kernel[1], *places)
+        batch, bias, masked = self.int(1, 2), self.chance(0.5), self.chance(0.5)
+        operands = [self.input(self.floats(batch, channels, *image)), self.either(self.floats(out, channels // group, *kernel)),
+                    self.input(self.floats(*of(2))), self.either(self.floats(out)) if bias else None]
+        operands += [self.input(self.floats(*of(1)))] if masked else []
+        return Case("DeformConv", self.one([19, 22]), operands, group=group, offset_group=moved, pads=pads, strides=strides,
+                    dilations=dilations, **({"kernel_shape": kernel} if self.chance(0.5) else {}))
 
     # Elements, one by one.
 
@@ -587,7 +601,7 @@ KINDS = [
     Nodes.whole, Nodes.resize,
     Nodes.pad, Nodes.slice, Nodes.gather, Nodes.gather_elements, Nodes.gather_nd, Nodes.scatter_elements, Nodes.scatter_nd,
     Nodes.split, Nodes.reshape, Nodes.stretch, Nodes.concat, Nodes.transpose, Nodes.squeeze, Nodes.movement, Nodes.selection,
-    Nodes.suppression, Nodes.regions, Nodes.sampling, Nodes.unary, Nodes.binary, Nodes.choose, Nodes.clip, Nodes.cast, Nodes.softmax,
+    Nodes.suppression, Nodes.regions, Nodes.sampling, Nodes.deformation, Nodes.unary, Nodes.binary, Nodes.choose, Nodes.clip, Nodes.cast, Nodes.softmax,
     Nodes.batch_norm, Nodes.layer_norm, Nodes.other_norm, Nodes.reduction, Nodes.extreme, Nodes.top, Nodes.running_sum, Nodes.gemm,
     Nodes.product, Nodes.einsum, Nodes.attention, Nodes.recurrent, Nodes.quantise, Nodes.integers, Nodes.classifier,
     *contrib_kinds.KINDS,

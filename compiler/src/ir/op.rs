@@ -37,6 +37,15 @@ pub struct Window {
     pub auto_pad: AutoPad,
 }
 
+impl Window {
+    /// A window of one element, moved by one, without padding.
+    pub fn single(rank: usize) -> Window {
+        let (ones, zeros) = (vec![1; rank], vec![0; rank]);
+        let (stride, dilation, auto_pad) = (ones.clone(), ones.clone(), AutoPad::Explicit);
+        Window { kernel: ones, stride, dilation, pad_begin: zeros.clone(), pad_end: zeros, auto_pad }
+    }
+}
+
 /// ONNX `auto_pad`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum AutoPad {

@@ -2,7 +2,7 @@
 
 use super::{
     LowerContext, Lowered, NoKernel, Operand, PackSpec, arg_reduce, conv, elementwise, gather, lrn, movement,
-    normalize, pack_kernel, pool, reduce, resize, unpool,
+    normalize, pack_kernel, pool, reduce, resize, sample, unpool,
 };
 use crate::ir::{Node, Op};
 
@@ -61,7 +61,11 @@ fn family(cx: &LowerContext<'_>, node: &Node) -> Result<Lowered, NoKernel> {
         | Op::LpNorm { .. } => normalize::lower(cx, node),
         Op::Lrn { .. } => lrn::lower(cx, node),
         Op::Resize(_) => resize::lower(cx, node),
-        Op::Function { function, .. } if function.name == "max_unpool" => unpool::lower(cx, node, function),
+        Op::Function { function, .. } => match function.name.as_str() {
+            "grid_sample" | "deform_columns" => sample::lower(cx, node, function),
+            "max_unpool" => unpool::lower(cx, node, function),
+            name => Err(NoKernel(format!("no kernel family for the function {name}"))),
+        },
         Op::Gather { .. } => gather::lower(cx, node),
         Op::Transpose { .. }
         | Op::Slice { .. }

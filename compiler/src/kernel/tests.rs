@@ -7,6 +7,7 @@ mod normalize;
 mod pool;
 mod reduce;
 mod resize;
+mod sample;
 
 use super::harness::Case;
 

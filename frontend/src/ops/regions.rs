@@ -4,9 +4,9 @@
 //! Specification: <https://onnx.ai/onnx/operators/>. RoiAlign has no coordinate mode before 16 and works as `output_half_pixel`;
 //! GridSample's modes are named `bilinear` and `bicubic` before 20.
 
-use crate::context::{Context, Results};
+use crate::context::{Context, Results, product};
 use crate::error::{NodeError, invalid, unsupported};
-use brolga_compiler::ir::{Dim, Ints, Kind, Type, ValueId};
+use brolga_compiler::ir::{Dim, Expression, Ints, Kind, Op, Type, ValueId, Window};
 use brolga_runtime::DType;
 use brolga_runtime::library::{Attribute, Function};
 
@@ -121,16 +121,51 @@ pub(crate) fn affine_grid(cx: &mut Context<'_, '_>) -> Results {
     cx.function(function, &operands.map(Some), vec![Type::new(dtype, shape)])
 }
 
+/// Extents of a DeformConv's window, which its columns are as many as.
+fn window_extents(cx: &Context<'_, '_>, weights: &[Dim]) -> Result<Vec<i64>, NodeError> {
+    let named = cx.node.attributes.ints("kernel_shape")?.map(<[i64]>::to_vec);
+    let held: Option<Vec<i64>> = weights.iter().map(Dim::known).collect();
+    let extents = match (named, held) {
+        (Some(named), Some(held)) if named != held => {
+            return invalid(format!("kernel_shape is {named:?} where the weights have {held:?}"));
+        }
+        (Some(extents), _) | (None, Some(extents)) => extents,
+        (None, None) => return unsupported("the extents of its window are not known; a kernel_shape is accepted"),
+    };
+    if extents.len() != weights.len() || extents.iter().any(|n| *n < 1) {
+        return invalid(format!("a window of {extents:?}; {} extents above 0 are expected", weights.len()));
+    }
+    Ok(extents)
+}
+
+/// The samples at every tap of every place, ordered by group, tap, channel, and a convolution of one tap over them.
 pub(crate) fn deform_conv(cx: &mut Context<'_, '_>) -> Results {
-    let operands: Vec<Option<ValueId>> = (0..5).map(|i| cx.optional(i)).collect();
     let (x, w, offset) = (cx.input(0)?, cx.input(1)?, cx.input(2)?);
-    let (batch, outputs) = (ranked(cx, x, 3)?[0].clone(), ranked(cx, w, 3)?[0].clone());
+    let (image, weights) = (ranked(cx, x, 3)?, ranked(cx, w, 3)?);
     let places = ranked(cx, offset, 3)?.split_off(2);
+    let rank = places.len();
+    if image.len() != rank + 2 || weights.len() != rank + 2 {
+        return invalid(format!("ranks {}, {} and {}; one rank is expected", image.len(), weights.len(), rank + 2));
+    }
     let dtype = float(cx, x)?;
-    let names = ["dilations", "group", "kernel_shape", "offset_group", "pads", "strides"];
-    let function = cx.copy_attributes(Function::new("deform_conv", 5), &names)?;
-    let shape = [vec![batch, outputs], places].concat();
-    cx.function(function, &operands, vec![Type::new(dtype, shape)])
+    let kernel = window_extents(cx, &weights[2..])?;
+    let names = ["dilations", "group", "offset_group", "pads", "strides"];
+    let function = cx.copy_attributes(Function::new("deform_columns", 3), &names)?;
+    let function = function.with("kernel_shape", Attribute::Ints(kernel.clone()));
+    let taps = product(&kernel.iter().map(|n| Dim::Const(*n)).collect::<Vec<_>>());
+    let shape = [vec![image[0].clone(), image[1].mul(&taps)], places].concat();
+    let operands = [Some(x), Some(offset), cx.optional(4)];
+    let columns = cx.function(function, &operands, vec![Type::new(dtype, shape)])?[0];
+
+    let per_group = weights[1].clone();
+    let flat = cx.reshape(w, vec![weights[0].clone(), per_group.clone(), taps.clone()])?;
+    let by_tap = cx.emit(Op::Transpose { perm: vec![0, 2, 1] }, &[flat])?;
+    let single = [vec![weights[0].clone(), taps.mul(&per_group)], vec![Dim::Const(1); rank]].concat();
+    let mut operands = vec![columns, cx.reshape(by_tap, single)?];
+    operands.extend(cx.optional(3));
+    let group = extent(cx, "group", 1)?.known().and_then(|n| usize::try_from(n).ok()).unwrap_or(1);
+    let (window, bias) = (Window::single(rank), operands.len() == 3);
+    Ok(vec![cx.emit(Op::Conv { window, group, bias, epilogue: Expression::default() }, &operands)?])
 }
 
 pub(crate) fn col2_im(cx: &mut Context<'_, '_>) -> Results {
@@ -142,7 +177,7 @@ pub(crate) fn col2_im(cx: &mut Context<'_, '_>) -> Results {
     }
     let Some(image) = held(cx, operands[1]) else { return unsupported("the number of extents is not known") };
     let channels = match cx.ints(operands[2], 0) {
-        Ints::Known(block) => rows.div(&crate::context::product(&block)),
+        Ints::Known(block) => rows.div(&product(&block)),
         Ints::Input(_) => cx.fresh(),
     };
     let function = cx.copy_attributes(Function::new("col2_im", 3), &["dilations", "pads", "strides"])?;

@@ -54,6 +54,7 @@ pub use prepared::Prepared;
 pub use quantize::{dequantize, integer_range, is_quantized, quantize};
 pub use reduce::{arg_reduce, cum_sum, reduce};
 pub use routine::Routine;
+pub use sampling::{DeformWindow, SampleMode, SamplePadding, sampling};
 pub use scalar::erf;
 pub use top_k::top_k;
 

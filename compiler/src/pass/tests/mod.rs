@@ -3,6 +3,7 @@
 mod clean;
 mod folding;
 mod fusing;
+mod layout;
 mod lifting;
 mod manager;
 mod quantised;

@@ -1,188 +1,143 @@
-//! DeformConv: a convolution whose taps are moved by offsets and scaled by a mask, each its own at every place.
-//!
-//! For a run of places the samples of all channels are made (one table of taps serves every channel of an offset group),
-//! then a small matrix product with the weights makes the outputs.
+//! The columns of a DeformConv: samples of an image at the taps of a window, each moved by an offset and scaled by a mask that
+//! are its own at every place. A convolution of one tap makes the outputs of them.
 
 use super::super::elements::{extents, listed, product};
 use super::super::function::{Function, Operands, Results};
 use super::super::real::{Real, in_real, zeros};
 use super::super::{LibraryError, expect};
-use super::taps::{Mode, Padding, Plane, Taps};
-use crate::wide::{Loop, add_products, wide};
-use crate::{TensorView, Value};
+use super::taps::{Plane, SampleMode, SamplePadding, Taps};
+use crate::Value;
 
-/// Places whose samples are made at once.
-const RUN: usize = 512;
-/// Rows of samples that all output channels take before the next ones: as much as the first-level cache keeps.
-const DEEP: usize = 16;
-
-pub(super) fn deform_conv(function: &Function, operands: &Operands) -> Results {
-    in_real!(operands.tensor(0)?.dtype, convolve(function, operands))
+pub(super) fn deform_columns(function: &Function, operands: &Operands) -> Results {
+    in_real!(operands.tensor(0)?.dtype, columns(function, operands))
 }
 
-struct Convolution {
-    batch: usize,
-    channels: usize,
-    outputs: usize,
-    groups: usize,
-    offset_groups: usize,
-    dims: Vec<usize>,
-    kernel: Vec<usize>,
-    places: Vec<usize>,
-    strides: Vec<usize>,
-    dilations: Vec<usize>,
-    begins: Vec<usize>,
+/// The window of a deformed convolution, as its attributes say it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct DeformWindow {
+    /// Extents of the window.
+    pub kernel: Vec<usize>,
+    /// Steps from one place to the next.
+    pub strides: Vec<usize>,
+    /// Steps from one tap to the next.
+    pub dilations: Vec<usize>,
+    /// Elements of padding before and after each dimension.
+    pub pads: Vec<usize>,
+    /// Groups of channels that are summed apart: columns are ordered by group, tap, channel.
+    pub groups: usize,
+    /// Groups of channels that share offsets and a mask.
+    pub offset_groups: usize,
 }
 
-impl Convolution {
-    fn new(function: &Function, x: &TensorView, w: &TensorView) -> Result<Self, LibraryError> {
-        let fits = "an image [n, c, spatial..] and weights [m, c / groups, kernel..]";
-        let ([batch, channels, dims @ ..], [outputs, per_group, kernel @ ..]) = (x.shape, w.shape) else {
-            return Err(LibraryError::Operands { accepted: fits });
-        };
-        let rank = dims.len();
-        let groups = extents(&[function.int("group", 1), function.int("offset_group", 1)])?;
-        expect(rank > 0 && kernel.len() == rank && !kernel.contains(&0), fits)?;
-        expect(groups[0] > 0 && outputs % groups[0] == 0, "outputs that are a multiple of the groups")?;
-        expect(per_group.checked_mul(groups[0]) == Some(*channels), fits)?;
-        expect(groups[1] > 0 && channels % groups[1] == 0, "channels that are a multiple of the offset groups")?;
-        let named = function.ints("kernel_shape");
-        expect(named.is_empty() || extents(named)? == kernel, "a kernel shape that is the weights'")?;
+impl DeformWindow {
+    /// The window that a function's attributes describe: `kernel_shape`, `strides`, `dilations`, `pads`, `group`, `offset_group`.
+    ///
+    /// # Errors
+    /// Attributes that are negative, zero where a number of elements is meant, or of another rank than the window's.
+    pub fn of(function: &Function) -> Result<DeformWindow, LibraryError> {
+        let kernel = extents(function.ints("kernel_shape"))?;
+        let rank = kernel.len();
         let strides = listed(function.ints("strides"), rank, 1)?;
         let dilations = listed(function.ints("dilations"), rank, 1)?;
         let pads = listed(function.ints("pads"), 2 * rank, 0)?;
+        let groups = extents(&[function.int("group", 1), function.int("offset_group", 1)])?;
+        expect(rank > 0 && !kernel.contains(&0) && !groups.contains(&0), "a window and groups of one and more")?;
         expect(!strides.contains(&0) && !dilations.contains(&0), "strides and dilations above 0")?;
+        Ok(DeformWindow { kernel, strides, dilations, pads, groups: groups[0], offset_groups: groups[1] })
+    }
+    /// Places of the window in an image of these extents; `None` where it does not fit once.
+    pub fn places(&self, image: &[usize]) -> Option<Vec<usize>> {
+        let rank = self.kernel.len();
         let place = |i: usize| {
-            let reach = (kernel[i] - 1).checked_mul(dilations[i])?.checked_add(1)?;
-            let padded = dims[i].checked_add(pads[i])?.checked_add(pads[i + rank])?;
-            Some(padded.checked_sub(reach)? / strides[i] + 1)
+            let reach = (self.kernel[i] - 1).checked_mul(self.dilations[i])?.checked_add(1)?;
+            let padded = image[i].checked_add(self.pads[i])?.checked_add(self.pads[i + rank])?;
+            Some(padded.checked_sub(reach)? / self.strides[i] + 1)
         };
-        let places: Option<Vec<usize>> = (0..rank).map(place).collect();
-        let places = places.ok_or(LibraryError::Operands { accepted: "an image no smaller than the kernel" })?;
-        Ok(Convolution {
-            batch: *batch,
-            channels: *channels,
-            outputs: *outputs,
-            groups: groups[0],
-            offset_groups: groups[1],
-            dims: dims.to_vec(),
-            kernel: kernel.to_vec(),
-            places,
-            strides,
-            dilations,
-            begins: pads[..rank].to_vec(),
-        })
+        (image.len() == rank).then(|| (0..rank).map(place).collect())?
     }
 }
 
-fn convolve<R: Real>(function: &Function, operands: &Operands) -> Results {
-    let (x, w, offset) = (operands.tensor(0)?, operands.tensor(1)?, operands.tensor(2)?);
-    let (bias, mask) = (operands.optional(3)?, operands.optional(4)?);
-    let c = Convolution::new(function, &x, &w)?;
-    let (taps, count, size) = (product(&c.kernel)?, product(&c.places)?, product(&c.dims)?);
-    let moved = c.offset_groups.checked_mul(taps).ok_or(LibraryError::Operands { accepted: "countable offsets" })?;
-    let shaped = |channels: usize| -> Vec<usize> { [c.batch, channels].iter().chain(&c.places).copied().collect() };
-    expect(offset.shape == shaped(moved.saturating_mul(c.dims.len())), "one offset a tap, dimension and place")?;
+/// One image's part of the work.
+struct Columns<'a> {
+    window: &'a DeformWindow,
+    dims: &'a [usize],
+    places: &'a [usize],
+    taps: usize,
+    /// Places, and elements of a channel of the image.
+    count: usize,
+    size: usize,
+    channels: usize,
+}
+
+fn columns<R: Real>(function: &Function, operands: &Operands) -> Results {
+    let (x, offset, mask) = (operands.tensor(0)?, operands.tensor(1)?, operands.optional(2)?);
+    let window = DeformWindow::of(function)?;
+    let fits = "an image [n, c, spatial..] no smaller than the window";
+    let [batch, channels, dims @ ..] = x.shape else { return Err(LibraryError::Operands { accepted: fits }) };
+    let places = window.places(dims).ok_or(LibraryError::Operands { accepted: fits })?;
+    let whole = channels % window.groups == 0 && channels % window.offset_groups == 0;
+    expect(whole, "channels that are a multiple of the groups")?;
+    let (taps, count, size) = (product(&window.kernel)?, product(&places)?, product(dims)?);
+    let moved = product(&[window.offset_groups, taps])?;
+    let shaped = |channels: usize| -> Vec<usize> { [*batch, channels].iter().chain(&places).copied().collect() };
+    expect(offset.shape == shaped(moved.saturating_mul(dims.len())), "one offset a tap, dimension and place")?;
     expect(mask.is_none_or(|m| m.shape == shaped(moved)), "one mask element a tap and place")?;
-    expect(bias.is_none_or(|b| b.shape == [c.outputs]), "one bias an output channel")?;
-    let shape = shaped(c.outputs);
+    let shape = shaped(product(&[*channels, taps])?);
     let mut made = zeros::<R>(&shape)?;
-    let (data, weights, offsets) = (R::elements(&x)?, R::elements(&w)?, R::elements(&offset)?);
-    let mask = mask.as_ref().map(R::elements).transpose()?;
-    let bias = bias.as_ref().map(R::elements).transpose()?;
-    let depth = c.channels.saturating_mul(taps);
-    if made.is_empty() {
-        return Ok(vec![Value::Tensor(R::tensor(x.dtype, &shape, &made)?)]);
-    }
-    let mut samples = zeros::<R>(&[depth, RUN])?;
-    for n in 0..c.batch {
-        let image = &data[n * c.channels * size..][..c.channels * size];
-        let offsets = &offsets[n * moved * c.dims.len() * count..][..moved * c.dims.len() * count];
-        let mask = mask.as_ref().map(|m| &m[n * moved * count..][..moved * count]);
-        let made = &mut made[n * c.outputs * count..][..c.outputs * count];
-        for begin in (0..count).step_by(RUN) {
-            let run = begin..count.min(begin + RUN);
-            c.sample(image, offsets, mask, run.clone(), &mut samples)?;
-            let (rows, deep) = (c.outputs / c.groups, depth / c.groups);
-            for group in 0..c.groups {
-                let made = &mut made[group * rows * count..][..rows * count];
-                let weights = &weights[group * rows * deep..][..rows * deep];
-                let samples = &samples[group * deep * RUN..][..deep * RUN];
-                wide(Multiply { weights, samples, depth: deep, made, count, run: run.clone() });
-            }
-        }
-        if let Some(bias) = &bias {
-            for (to, bias) in made.chunks_exact_mut(count).zip(bias.iter()) {
-                to.iter_mut().for_each(|y| *y += *bias);
-            }
+    if !made.is_empty() {
+        let (data, offsets) = (R::elements(&x)?, R::elements(&offset)?);
+        let mask = mask.as_ref().map(R::elements).transpose()?;
+        let (each, each_mask) = (moved * dims.len() * count, moved * count);
+        let columns = Columns { window: &window, dims, places: &places, taps, count, size, channels: *channels };
+        for (n, made) in made.chunks_exact_mut(channels * taps * count).enumerate() {
+            let mask = mask.as_ref().map(|m| &m[n * each_mask..][..each_mask]);
+            let image = &data[n * channels * size..][..channels * size];
+            columns.sample(image, &offsets[n * each..][..each], mask, made)?;
         }
     }
     Ok(vec![Value::Tensor(R::tensor(x.dtype, &shape, &made)?)])
 }
 
-impl Convolution {
-    /// The samples of a run of places: a row of [`RUN`] for each channel and tap.
+impl Columns<'_> {
     fn sample<R: Real>(
         &self,
         image: &[R],
         offsets: &[R],
         mask: Option<&[R]>,
-        run: std::ops::Range<usize>,
-        samples: &mut [R],
+        made: &mut [R],
     ) -> Result<(), LibraryError> {
-        let plane = Plane { dims: &self.dims, mode: Mode::Linear, padding: Padding::Zeros, corners: true };
+        let (mode, padding) = (SampleMode::Linear, SamplePadding::Zeros);
+        let plane = Plane { dims: self.dims, mode, padding, corners: true };
         let mut taps = Taps::<R>::new(&plane)?;
-        let (rank, kernel, count) = (self.dims.len(), product(&self.kernel)?, product(&self.places)?);
-        let (size, per_group) = (product(&self.dims)?, self.channels / self.offset_groups);
-        let mut at = vec![R::default(); rank];
-        for moved in 0..self.offset_groups * kernel {
-            let (group, tap) = (moved / kernel, moved % kernel);
+        let (per_offset, per_group) = (self.channels / self.window.offset_groups, self.channels / self.window.groups);
+        let mut at = vec![R::default(); self.dims.len()];
+        for moved in 0..self.window.offset_groups * self.taps {
+            let (group, tap) = (moved / self.taps, moved % self.taps);
             taps.clear();
-            for place in run.clone() {
-                let (mut rest_place, mut rest_tap) = (place, tap);
-                for d in (0..rank).rev() {
-                    let step = (rest_place % self.places[d]) * self.strides[d];
-                    let reach = (rest_tap % self.kernel[d]) * self.dilations[d];
-                    let origin = (step + reach) as f64 - self.begins[d] as f64;
-                    at[d] = R::of(origin) + offsets[(moved * rank + d) * count + place];
-                    rest_place /= self.places[d];
-                    rest_tap /= self.kernel[d];
+            for place in 0..self.count {
+                self.move_to(place, tap, &mut at);
+                for (d, at) in at.iter_mut().enumerate() {
+                    *at += offsets[(moved * self.dims.len() + d) * self.count + place];
                 }
-                let scale = mask.map_or(R::of(1.0), |m| m[moved * count + place]);
+                let scale = mask.map_or(R::of(1.0), |m| m[moved * self.count + place]);
                 taps.push(&plane, at.iter().copied(), scale);
             }
-            for channel in group * per_group..(group + 1) * per_group {
-                let row = &mut samples[(channel * kernel + tap) * RUN..][..run.len()];
-                taps.sample(&image[channel * size..][..size], row);
+            for channel in group * per_offset..(group + 1) * per_offset {
+                let row = (channel / per_group * self.taps + tap) * per_group + channel % per_group;
+                taps.sample(&image[channel * self.size..][..self.size], &mut made[row * self.count..][..self.count]);
             }
         }
         Ok(())
     }
-}
 
-/// `made[m][run] += sum over k of weights[m][k] * samples[k][..]`, each sum in the order of `k`.
-struct Multiply<'a, R> {
-    weights: &'a [R],
-    samples: &'a [R],
-    depth: usize,
-    made: &'a mut [R],
-    count: usize,
-    run: std::ops::Range<usize>,
-}
-
-impl<R: Real> Loop for Multiply<'_, R> {
-    #[inline(always)]
-    fn run(self) {
-        let Multiply { weights, samples, depth, made, count, run } = self;
-        for first in (0..depth).step_by(DEEP) {
-            let rows = first..(first + DEEP).min(depth);
-            for (weights, made) in weights.chunks_exact(depth).zip(made.chunks_exact_mut(count)) {
-                let (sums, weights) = (&mut made[run.clone()], &weights[rows.clone()]);
-                add_products(sums, weights, &samples[first * RUN..], RUN, |mut sum, w, x| {
-                    sum += w * x;
-                    sum
-                });
-            }
+    /// Where a tap of a place is before it is moved.
+    fn move_to<R: Real>(&self, mut place: usize, mut tap: usize, at: &mut [R]) {
+        for d in (0..at.len()).rev() {
+            let step = (place % self.places[d]) * self.window.strides[d];
+            let reach = (tap % self.window.kernel[d]) * self.window.dilations[d];
+            at[d] = R::of((step + reach) as f64 - self.window.pads[d] as f64);
+            place /= self.places[d];
+            tap /= self.window.kernel[d];
         }
     }
 }

@@ -4,7 +4,7 @@ use super::super::elements::{extents, product};
 use super::super::function::{Function, Operands, Results};
 use super::super::real::{Real, in_real, zeros};
 use super::super::{LibraryError, expect};
-use super::taps::{Mode, Padding, Plane, Taps};
+use super::taps::{Plane, SampleMode, SamplePadding, Taps};
 use crate::Value;
 use crate::wide::{Loop, wide};
 
@@ -15,26 +15,29 @@ pub(super) fn grid_sample(function: &Function, operands: &Operands) -> Results {
     in_real!(operands.tensor(0)?.dtype, sample(function, operands))
 }
 
-fn modes(function: &Function) -> Result<(Mode, Padding), LibraryError> {
+/// A GridSample's attributes `mode`, `padding_mode` and `align_corners`.
+///
+/// # Errors
+/// Names that the specification does not have.
+pub fn sampling(function: &Function) -> Result<(SampleMode, SamplePadding, bool), LibraryError> {
     let mode = match function.text("mode", "linear") {
-        "linear" | "bilinear" => Mode::Linear,
-        "nearest" => Mode::Nearest,
-        "cubic" | "bicubic" => Mode::Cubic,
+        "linear" | "bilinear" => SampleMode::Linear,
+        "nearest" => SampleMode::Nearest,
+        "cubic" | "bicubic" => SampleMode::Cubic,
         _ => return Err(LibraryError::Operands { accepted: "the modes linear, nearest and cubic" }),
     };
     let padding = match function.text("padding_mode", "zeros") {
-        "zeros" => Padding::Zeros,
-        "border" => Padding::Border,
-        "reflection" => Padding::Reflection,
+        "zeros" => SamplePadding::Zeros,
+        "border" => SamplePadding::Border,
+        "reflection" => SamplePadding::Reflection,
         _ => return Err(LibraryError::Operands { accepted: "the padding modes zeros, border and reflection" }),
     };
-    Ok((mode, padding))
+    Ok((mode, padding, function.int("align_corners", 0) != 0))
 }
 
 fn sample<R: Real>(function: &Function, operands: &Operands) -> Results {
     let (x, grid) = (operands.tensor(0)?, operands.tensor(1)?);
-    let (mode, padding) = modes(function)?;
-    let corners = function.int("align_corners", 0) != 0;
+    let (mode, padding, corners) = sampling(function)?;
     let fits = "an image [n, c, spatial..] and a grid [n, spatial.., rank]";
     let ([batch, channels, dims @ ..], [batch_too, places @ .., coordinates]) = (x.shape, grid.shape) else {
         return Err(LibraryError::Operands { accepted: fits });

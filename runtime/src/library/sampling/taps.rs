@@ -10,26 +10,44 @@ pub(super) const MAX_RANK: usize = 6;
 const OUTSIDE: usize = usize::MAX;
 
 /// How a sample is made of its neighbours.
-#[derive(Clone, Copy, PartialEq)]
-pub(super) enum Mode {
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum SampleMode {
+    /// The nearest one, the even one of two.
     Nearest,
+    /// Two along each dimension.
     Linear,
+    /// Four along each dimension, weighted by [`cubic`](https://en.wikipedia.org/wiki/Bicubic_interpolation) convolution, a = -0.75.
     Cubic,
 }
 
+impl SampleMode {
+    /// Neighbours a sample has along one dimension.
+    #[inline(always)]
+    pub fn reach(self) -> usize {
+        match self {
+            SampleMode::Nearest => 1,
+            SampleMode::Linear => 2,
+            SampleMode::Cubic => 4,
+        }
+    }
+}
+
 /// What lies outside of the plane.
-#[derive(Clone, Copy, PartialEq)]
-pub(super) enum Padding {
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum SamplePadding {
+    /// Zeros.
     Zeros,
+    /// The outermost elements again.
     Border,
+    /// The plane again, reflected as often as it takes.
     Reflection,
 }
 
 /// A plane to be sampled.
 pub(super) struct Plane<'a> {
     pub dims: &'a [usize],
-    pub mode: Mode,
-    pub padding: Padding,
+    pub mode: SampleMode,
+    pub padding: SamplePadding,
     /// Whether reflection is about the centres of the outermost elements, or about their outer edges.
     pub corners: bool,
 }
@@ -48,24 +66,14 @@ struct Neighbours<R> {
 }
 
 impl Plane<'_> {
-    /// Neighbours a sample has along one dimension.
-    #[inline(always)]
-    fn reach(&self) -> usize {
-        match self.mode {
-            Mode::Nearest => 1,
-            Mode::Linear => 2,
-            Mode::Cubic => 4,
-        }
-    }
-
     #[inline(always)]
     fn fold(&self, at: f64, extent: usize) -> f64 {
         let last = extent as f64 - 1.0;
         match self.padding {
-            Padding::Zeros => at,
-            Padding::Border => at.clamp(0.0, last),
-            Padding::Reflection if self.corners => reflect(at, 0.0, last),
-            Padding::Reflection => reflect(at, -0.5, last + 0.5),
+            SamplePadding::Zeros => at,
+            SamplePadding::Border => at.clamp(0.0, last),
+            SamplePadding::Reflection if self.corners => reflect(at, 0.0, last),
+            SamplePadding::Reflection => reflect(at, -0.5, last + 0.5),
         }
     }
 
@@ -84,7 +92,7 @@ impl Plane<'_> {
         if extent == 0 {
             return Neighbours { at: [None; 4], weights: [R::default(); 4] };
         }
-        if self.mode == Mode::Nearest {
+        if self.mode == SampleMode::Nearest {
             let mut found = Neighbours { at: [None; 4], weights: [R::of(1.0); 4] };
             let whole = wide.round_ties_even();
             found.at[0] = self.element(self.within(whole, extent), extent);
@@ -93,13 +101,13 @@ impl Plane<'_> {
         let at = R::of(self.within(wide, extent));
         let floor = at.wide().floor();
         let far = at - R::of(floor);
-        let (first, weights) = if self.mode == Mode::Linear {
+        let (first, weights) = if self.mode == SampleMode::Linear {
             (floor, [R::of(1.0) - far, far, R::default(), R::default()])
         } else {
             (floor - 1.0, cubic(far))
         };
         let mut found = Neighbours { at: [None; 4], weights };
-        for (i, place) in found.at.iter_mut().enumerate().take(self.reach()) {
+        for (i, place) in found.at.iter_mut().enumerate().take(self.mode.reach()) {
             *place = self.element(first + i as f64, extent);
         }
         found
@@ -109,7 +117,7 @@ impl Plane<'_> {
     /// made of four taps there, of which those outside repeat the border.
     #[inline(always)]
     fn within(&self, at: f64, extent: usize) -> f64 {
-        if self.mode == Mode::Cubic && self.padding == Padding::Border {
+        if self.mode == SampleMode::Cubic && self.padding == SamplePadding::Border {
             return at.clamp(-3.0, extent as f64 + 2.0);
         }
         let (low, high) = if self.corners { (0.0, extent as f64 - 1.0) } else { (-0.5, extent as f64 - 0.5) };
@@ -120,7 +128,7 @@ impl Plane<'_> {
 /// Reflects about both bounds till it lies between them.
 fn reflect(at: f64, low: f64, high: f64) -> f64 {
     let range = high - low;
-    if range <= 0.0 {
+    if range <= 0.0 && !at.is_nan() {
         return low.max(0.0);
     }
     let beyond = if at < low {
@@ -149,7 +157,7 @@ impl<R: Real> Taps<R> {
         if rank == 0 || rank > MAX_RANK {
             return Err(LibraryError::Operands { accepted: "one to six spatial dimensions" });
         }
-        Ok(Taps { offsets: vec![], weights: vec![], per_sample: plane.reach().pow(rank as u32) })
+        Ok(Taps { offsets: vec![], weights: vec![], per_sample: plane.mode.reach().pow(rank as u32) })
     }
     pub(super) fn clear(&mut self) {
         self.offsets.clear();
@@ -162,12 +170,12 @@ impl<R: Real> Taps<R> {
             && let (Some(y), Some(x)) = (at.next(), at.next())
         {
             let near = [plane.neighbours(y, *rows), plane.neighbours(x, *columns)];
-            return self.push_product(near, *columns, plane.reach(), scale);
+            return self.push_product(near, *columns, plane.mode.reach(), scale);
         }
         let begin = self.offsets.len();
         self.offsets.push(0);
         self.weights.push(scale);
-        let reach = plane.reach();
+        let reach = plane.mode.reach();
         for (extent, at) in plane.dims.iter().zip(at) {
             let near = plane.neighbours(at, *extent);
             let count = self.offsets.len() - begin;

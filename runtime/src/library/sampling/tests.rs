@@ -46,6 +46,12 @@ fn places_between_and_beyond() {
         for x in [f32::NAN, f32::INFINITY, -1e30] {
             let y = sample("linear", padding, 0, x);
             assert!(!y.is_nan(), "{padding} at {x}");
+            // One element along rows: reflection has nowhere to go.
+            let function = Function::new("grid_sample", 2)
+                .with("padding_mode", Attribute::Text(padding.into()))
+                .with("align_corners", Attribute::Int(1));
+            let y = run(function, &[f32s(&[1, 1, 1, 3], &[10., 20., 30.]), f32s(&[1, 1, 1, 2], &[0., x])]).unwrap();
+            assert!(!y[0].is_nan(), "{padding} at row {x}");
         }
     }
 }
@@ -76,45 +82,64 @@ fn affine_grids() {
     assert_eq!(grid(1), [-1.5, -1.0, 2.5, -1.0]);
 }
 
+/// Columns of an image, ordered by group, tap, channel.
 #[test]
-fn deformed_convolution_without_offsets_is_a_convolution() {
-    let (c, m, h, w) = (4usize, 6usize, 13usize, 17usize);
-    let value = |i: usize| ((i * 37 % 23) as f32 - 11.0) / 8.0;
-    let x: Vec<f32> = (0..c * h * w).map(value).collect();
-    let weights: Vec<f32> = (0..m * c / 2 * 9).map(|i| value(i + 5)).collect();
-    let function = Function::new("deform_conv", 3)
-        .with("group", Attribute::Int(2))
-        .with("offset_group", Attribute::Int(2))
-        .with("pads", Attribute::Ints(vec![1, 2, 1, 2]))
-        .with("dilations", Attribute::Ints(vec![1, 2]));
-    // Every tap one row down: what lies below the image is zero.
-    let mut offsets = vec![0.0; 2 * 9 * 2 * h * w];
-    offsets.chunks_exact_mut(h * w).step_by(2).for_each(|o| o.fill(1.0));
-    let operands = [f32s(&[1, c, h, w], &x), f32s(&[m, c / 2, 3, 3], &weights), f32s(&[1, 36, h, w], &offsets)];
-    let made = run(function, &operands).unwrap();
-    for (o, y) in made.iter().enumerate() {
-        let (oc, oy, ox) = (o / (h * w), o / w % h, o % w);
-        let mut sum = 0.0;
-        for (ic, ky, kx) in (0..18).map(|i| (i / 9, i / 3 % 3, i % 3)) {
-            let (iy, ix) = ((oy + ky).wrapping_sub(1).wrapping_add(1), (ox + 2 * kx).wrapping_sub(2));
-            if iy < h && ix < w {
-                sum += weights[(oc * 2 + ic) * 9 + ky * 3 + kx] * x[((oc / 3 * 2 + ic) * h + iy) * w + ix];
-            }
+fn columns_without_offsets_are_the_taps_of_a_window() {
+    let (c, h, w) = (4usize, 13usize, 17usize);
+    let x: Vec<f32> = (0..c * h * w).map(|i| ((i * 37 % 23) as f32 - 11.0) / 8.0).collect();
+    for groups in [1usize, 2] {
+        let function = Function::new("deform_columns", 2)
+            .with("group", Attribute::Int(groups as i64))
+            .with("offset_group", Attribute::Int(2))
+            .with("kernel_shape", Attribute::Ints(vec![3, 3]))
+            .with("pads", Attribute::Ints(vec![1, 2, 1, 2]))
+            .with("dilations", Attribute::Ints(vec![1, 2]));
+        // Every tap one row down: what lies below the image is zero.
+        let mut offsets = vec![0.0; 2 * 9 * 2 * h * w];
+        offsets.chunks_exact_mut(h * w).step_by(2).for_each(|o| o.fill(1.0));
+        let made = run(function, &[f32s(&[1, c, h, w], &x), f32s(&[1, 36, h, w], &offsets)]).unwrap();
+        assert_eq!(made.len(), c * 9 * h * w);
+        let per_group = c / groups;
+        for (i, y) in made.iter().enumerate() {
+            let (row, oy, ox) = (i / (h * w), i / w % h, i % w);
+            let (group, tap, channel) = (row / (9 * per_group), row / per_group % 9, row % per_group);
+            let (iy, ix) = (oy + tap / 3, (ox + 2 * (tap % 3)).wrapping_sub(2));
+            let inside = iy < h && ix < w;
+            let want = if inside { x[((group * per_group + channel) * h + iy) * w + ix] } else { 0.0 };
+            assert_eq!(*y, want, "{i}");
         }
-        assert!((y - sum).abs() < 1e-4, "{o}: {y} is not {sum}");
     }
 }
 
 #[test]
-fn masks_and_biases() {
-    let function = Function::new("deform_conv", 5);
+fn masks_scale_columns() {
+    let function = Function::new("deform_columns", 3).with("kernel_shape", Attribute::Ints(vec![1, 1]));
     let operands = [
         f32s(&[1, 1, 2, 2], &[1., 2., 3., 4.]),
-        f32s(&[1, 1, 1, 1], &[10.]),
         // Half an element to the right: what is beyond the edge counts as zero.
         f32s(&[1, 2, 2, 2], &[0., 0., 0., 0., 0.5, 0.5, 0.5, 0.5]),
-        f32s(&[1], &[100.]),
         f32s(&[1, 1, 2, 2], &[1., 1., 2., 0.]),
     ];
-    assert_eq!(run(function, &operands).unwrap(), [115., 110., 170., 100.]);
+    assert_eq!(run(function, &operands).unwrap(), [1.5, 1.0, 7.0, 0.0]);
+}
+
+#[test]
+fn windows_that_do_not_fit_are_refused() {
+    let columns = |name: &str, value: Attribute| {
+        let function = Function::new("deform_columns", 2).with("kernel_shape", Attribute::Ints(vec![2, 2]));
+        run(function.with(name, value), &[f32s(&[1, 2, 3, 3], &[0.0; 18]), f32s(&[1, 8, 2, 2], &[0.0; 32])])
+    };
+    assert_eq!(columns("group", Attribute::Int(2)).map(|y| y.len()), Ok(32));
+    let wrong = [
+        ("group", Attribute::Int(0)),
+        ("offset_group", Attribute::Int(3)),
+        ("kernel_shape", Attribute::Ints(vec![4, 2])),
+        ("kernel_shape", Attribute::Ints(vec![2])),
+        ("strides", Attribute::Ints(vec![0, 1])),
+        ("pads", Attribute::Ints(vec![1, 1])),
+        ("dilations", Attribute::Ints(vec![i64::MAX, 1])),
+    ];
+    for (name, value) in wrong {
+        assert!(columns(name, value.clone()).is_err(), "{name} {value:?}");
+    }
 }

@@ -1,0 +1,150 @@
+//! GridSample and the columns of deformed convolutions.
+
+use super::super::harness::{Case, Place, floats};
+use super::check_all;
+use crate::ir::{Op, Type};
+use Place::{Blocked, Gap, Plain};
+use brolga_runtime::library::{Attribute, Function};
+use brolga_runtime::{DType, Tensor};
+
+fn grid_sample(mode: &str, padding: &str, corners: bool) -> Function {
+    Function::new("grid_sample", 2)
+        .with("mode", Attribute::Text(mode.into()))
+        .with("padding_mode", Attribute::Text(padding.into()))
+        .with("align_corners", Attribute::Int(corners.into()))
+}
+
+/// A grid that reaches beyond the image on all sides, with places that are no places and one as far away as `far`.
+fn grid_to(shape: &[usize], far: f32) -> Tensor {
+    let tensor = floats(shape, 3);
+    let mut at = tensor.as_slice::<f32>().unwrap().to_vec();
+    for (i, odd) in
+        [f32::NAN, f32::INFINITY, f32::NEG_INFINITY, far, -1.0, 1.0, 0.0, -far / 3.0].into_iter().enumerate()
+    {
+        if let Some(place) = at.get_mut(5 * i + 2) {
+            *place = odd;
+        }
+    }
+    Tensor::from_slice(shape, &at).unwrap()
+}
+
+fn grid(shape: &[usize]) -> Tensor {
+    grid_to(shape, 1e30)
+}
+
+/// An image with an infinity at its first element, which samples elsewhere must not meet.
+fn image(shape: &[usize]) -> Tensor {
+    let mut x = floats(shape, 1).as_slice::<f32>().unwrap().to_vec();
+    x[0] = f32::INFINITY;
+    Tensor::from_slice(shape, &x).unwrap()
+}
+
+fn sampled(function: Function, x: &Tensor, at: &Tensor, places: [Place; 3]) -> Case {
+    let shape = [&x.shape()[..2], &at.shape()[1..at.shape().len() - 1]].concat();
+    let op = Op::Function { function, results: vec![Type::known(DType::F32, &shape)] };
+    Case::new(op, vec![(x.clone(), places[0]), (at.clone(), places[1])], places[2]).within(2e-5, 1e-5)
+}
+
+#[test]
+fn samples_grids() {
+    let mut all = Vec::new();
+    for mode in ["linear", "nearest", "cubic"] {
+        for padding in ["zeros", "border", "reflection"] {
+            for corners in [false, true] {
+                for (channels, extents, places) in [(5, [7, 6], [3, 9]), (20, [1, 4], [5, 31]), (3, [9, 1], [1, 1])] {
+                    let x = image(&[2, channels, extents[0], extents[1]]);
+                    // How often something is reflected on its way is counted in f32.
+                    let far = if padding == "reflection" { 100.0 } else { 1e30 };
+                    let at = grid_to(&[2, places[0], places[1], 2], far);
+                    for layout in [[Plain; 3], [Gap, Plain, Gap], [Blocked([1; 4]), Plain, Blocked([0, 1, 2, 0])]] {
+                        all.push(sampled(grid_sample(mode, padding, corners), &x, &at, layout));
+                    }
+                }
+            }
+        }
+    }
+    // Many places, volumes, no places at all.
+    let function = || grid_sample("linear", "zeros", false);
+    all.push(sampled(function(), &image(&[1, 33, 5, 4]), &grid(&[1, 20, 31, 2]), [Plain; 3]));
+    let blocked = [Blocked([0; 4]), Plain, Blocked([0; 4])];
+    all.push(sampled(function(), &image(&[1, 33, 5, 4]), &grid(&[1, 20, 31, 2]), blocked));
+    all.push(sampled(function(), &image(&[2, 200, 5, 4]), &grid(&[2, 2, 3, 2]), blocked));
+    for mode in ["linear", "nearest"] {
+        for padding in ["zeros", "border", "reflection"] {
+            let (x, at) = (image(&[1, 3, 4, 3, 5]), grid_to(&[1, 2, 3, 4, 3], 100.0));
+            all.push(sampled(grid_sample(mode, padding, true), &x, &at, [Plain; 3]));
+        }
+    }
+    all.push(sampled(function(), &image(&[1, 3, 9]), &grid(&[1, 21, 1]), [Plain; 3]));
+    all.push(sampled(function(), &image(&[1, 3, 5, 4]), &grid(&[1, 0, 31, 2]), [Plain; 3]));
+    check_all(all, 173);
+}
+
+#[test]
+fn leaves_to_the_library() {
+    let lower = |x: &[usize], at: &[usize]| {
+        let case = sampled(grid_sample("cubic", "zeros", false), &floats(x, 1), &floats(at, 2), [Plain; 3]);
+        case.check(&super::super::lower).map_err(|e| e.to_string())
+    };
+    assert_eq!(lower(&[1, 2, 3, 3, 3], &[1, 2, 2, 2, 3]), Err("64 taps".into()));
+    let nothing = "operands that do not fit together, or an image without elements";
+    assert_eq!(lower(&[1, 2, 0, 3], &[1, 2, 2, 2]), Err(nothing.into()));
+}
+
+/// A window's columns: channels, groups, offset groups, extents of the image.
+fn columns(x: [usize; 4], groups: [usize; 2], kernel: [usize; 2], masked: bool, places: [Place; 4]) -> Case {
+    let ints = |list: &[usize]| Attribute::Ints(list.iter().map(|n| *n as i64).collect());
+    let function = Function::new("deform_columns", if masked { 3 } else { 2 })
+        .with("kernel_shape", ints(&kernel))
+        .with("strides", ints(&[2, 1]))
+        .with("dilations", ints(&[1, 2]))
+        .with("pads", ints(&[1, 2, 1, 1]))
+        .with("group", Attribute::Int(groups[0] as i64))
+        .with("offset_group", Attribute::Int(groups[1] as i64));
+    let rows = (x[2] + 2 - kernel[0]) / 2 + 1;
+    let across = x[3] + 3 - 2 * (kernel[1] - 1);
+    let taps = kernel[0] * kernel[1];
+    let of = |channels: usize| [x[0], channels, rows, across];
+    let op = Op::Function { function, results: vec![Type::known(DType::F32, &of(x[1] * taps))] };
+    let mut inputs = vec![(image(&x), places[0]), (grid(&of(2 * taps * groups[1])), places[1])];
+    if masked {
+        inputs.push((floats(&of(taps * groups[1]), 4), places[2]));
+    }
+    Case::new(op, inputs, places[3]).within(2e-5, 1e-5)
+}
+
+#[test]
+fn deforms_columns() {
+    let mut all = Vec::new();
+    for masked in [false, true] {
+        for kernel in [[3, 3], [2, 1], [1, 1]] {
+            for (channels, groups, offset_groups) in [(6, 1, 1), (6, 3, 2), (12, 2, 3), (64, 4, 4), (48, 3, 1)] {
+                let layout = [Gap, Plain, Gap, Gap];
+                all.push(columns([2, channels, 6, 7], [groups, offset_groups], kernel, masked, layout));
+            }
+            // Whole blocks of any target; groups of offsets that are half a block of the widest; one that is no whole block.
+            let layout = [Blocked([1; 4]), Plain, Plain, Blocked([1, 0, 0, 2])];
+            for (channels, groups, offset_groups) in [(32, 1, 1), (64, 2, 4), (64, 4, 2), (160, 1, 5), (144, 3, 1)] {
+                all.push(columns([2, channels, 6, 7], [groups, offset_groups], kernel, masked, layout));
+            }
+        }
+        let layout = [Blocked([0; 4]), Plain, Plain, Blocked([0; 4])];
+        all.push(columns([1, 11, 4, 150], [1, 1], [1, 1], masked, layout));
+    }
+    check_all(all, 62);
+}
+
+/// Offset groups of fewer channels than a block has: every lane is read by its own group's taps.
+#[test]
+fn blocks_of_several_offset_groups() {
+    let layout = [Blocked([0; 4]), Plain, Plain, Blocked([0; 4])];
+    let mut taken = 0;
+    for (channels, offset_groups) in [(32, 4), (32, 8), (64, 32)] {
+        for masked in [false, true] {
+            let case = columns([1, channels, 5, 6], [1, offset_groups], [3, 3], masked, layout);
+            taken += usize::from(case.check(&super::super::lower).is_ok());
+        }
+    }
+    // Two channels a group are too many groups for a block of sixteen.
+    assert_eq!(taken, 4);
+}
