@@ -38,6 +38,7 @@ fn computes(op: &Op) -> bool {
         Op::Binary(op) => !op.is_comparison(),
         Op::Conv { .. } | Op::ConvTranspose { .. } | Op::MatMul { .. } | Op::Pool { .. } | Op::Resize(_) => true,
         Op::BatchNorm { .. } | Op::InstanceNorm { .. } | Op::LayerNorm { .. } | Op::GroupNorm { .. } => true,
+        Op::Function { function, .. } => matches!(function.name.as_str(), "grid_sample" | "deform_columns"),
         Op::Lrn { .. } | Op::LpNorm { .. } | Op::Softmax { .. } | Op::Reduce { .. } | Op::Unary(_) | Op::Where => true,
         _ => false,
     }
@@ -69,7 +70,12 @@ fn widened(graph: &Graph, node: &Node, wide: &mut HashMap<ValueId, ValueId>) -> 
         let new = *wide.entry(*input).or_insert_with(make);
         *input = new;
     }
-    let results = patch.node_with(node.op.clone(), &inputs, node.outputs.len(), node.name.clone());
+    let mut op = node.op.clone();
+    if let Op::Function { results, .. } = &mut op {
+        let halves = results.iter_mut().filter(|ty| matches!(ty.dtype, DType::F16 | DType::BF16));
+        halves.for_each(|ty| ty.dtype = DType::F32);
+    }
+    let results = patch.node_with(op, &inputs, node.outputs.len(), node.name.clone());
     for (old, new) in node.outputs.iter().zip(results) {
         if is_half(graph, *old) {
             let narrow = patch.node(Op::Cast(graph.ty(*old).dtype), &[new], node.name.clone());

@@ -14,6 +14,7 @@ use crate::pass::sink_transposes::SinkTransposes;
 use crate::pass::widen_halves::WidenHalves;
 use crate::pass::{Limits, PassOptions, once, repeat, run_stages};
 use brolga_runtime::DType;
+use brolga_runtime::library::Function;
 use insta::assert_snapshot;
 
 fn transpose(perm: &[usize]) -> Op {
@@ -234,6 +235,24 @@ fn halves_are_computed_on_in_f32_and_rounded_once() {
     assert_eq!(f32s, 3);
     let types: Vec<DType> = graph.outputs().iter().map(|(_, v)| graph.ty(*v).dtype).collect();
     assert_eq!(types, [DType::F16, DType::F16, DType::Bool]);
+}
+
+#[test]
+fn halves_are_sampled_in_f32() {
+    for image in [DType::F16, DType::I32] {
+        let mut net = Net::new();
+        let (x, at) = (net.input("x", &[1, 2, 3, 3]), net.input("at", &[1, 2, 2, 2]));
+        let (x, at) = (net.op(Op::Cast(image), &[x]), net.op(Op::Cast(DType::F16), &[at]));
+        let function = Function { operands: vec![true; 2], ..Function::new("grid_sample", 2) };
+        let y = net.op(Op::Function { function, results: vec![Type::known(image, &[1, 2, 2, 2])] }, &[x, at]);
+        let before = net.outputs(&[y]);
+        let after = run(&before, &[&WidenHalves]).graph;
+        assert_eq!(after.ty(after.outputs()[0].1).dtype, image);
+        let sampled = after.nodes().find(|node| matches!(node.op, Op::Function { .. })).unwrap();
+        let wanted = if image == DType::F16 { DType::F32 } else { image };
+        assert_eq!(after.ty(sampled.outputs[0]).dtype, wanted);
+        assert_eq!(after.ty(sampled.inputs[1]).dtype, DType::F32);
+    }
 }
 
 #[test]

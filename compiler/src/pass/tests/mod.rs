@@ -9,4 +9,5 @@ mod manager;
 mod quantised;
 mod recognising;
 mod resizing;
+mod splitting;
 mod support;
