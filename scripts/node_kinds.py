@@ -340,13 +340,13 @@ class Nodes:
         if opset >= 16:
             attributes["coordinate_transformation_mode"] = self.one(["half_pixel", "output_half_pixel"])
         images = self.input(self.ints(0, 2, count))
-        return Case("RoiAlign", opset, [self.input(self.floats(2, 2, 7, 8)), self.input(boxes), images], **attributes)
+        return Case("RoiAlign", opset, [self.either(self.floats(2, self.one([2, 17]), 7, 8)), self.input(boxes), images], **attributes)
 
     def sampling(self):
         rank, batch = self.one([2, 2, 3]), self.int(1, 2)
         mode = self.one(["linear", "nearest", "cubic"] if rank == 2 else ["linear", "nearest"])
         grid = (self.numbers.rand(batch, *self.extents(rank, 1, 9), rank) * 3 - 1.5).astype(np.float32)
-        operands = [self.input(self.floats(batch, self.int(1, 20), *self.extents(rank, 2, 6))), self.input(grid)]
+        operands = [self.either(self.floats(batch, self.int(1, 20), *self.extents(rank, 2, 6))), self.either(grid)]
         return Case("GridSample", 20, operands, mode=mode, padding_mode=self.one(["zeros", "border", "reflection"]),
                     align_corners=self.int(0, 1))
 
@@ -358,8 +358,8 @@ class Nodes:
         places = [(n + pads[d] + pads[d + 2] - (kernel[d] - 1) * dilations[d] - 1) // strides[d] + 1 for d, n in enumerate(image)]
         of = lambda many: (batch, many * moved * kernel[0] * kernel[1], *places)
         batch, bias, masked = self.int(1, 2), self.chance(0.5), self.chance(0.5)
-        operands = [self.input(self.floats(batch, channels, *image)), self.either(self.floats(out, channels // group, *kernel)),
-                    self.input(self.floats(*of(2))), self.either(self.floats(out)) if bias else None]
+        operands = [self.either(self.floats(batch, channels, *image)), self.either(self.floats(out, channels // group, *kernel)),
+                    self.either(self.floats(*of(2))), self.either(self.floats(out)) if bias else None]
         operands += [self.input(self.floats(*of(1)))] if masked else []
         return Case("DeformConv", self.one([19, 22]), operands, group=group, offset_group=moved, pads=pads, strides=strides,
                     dilations=dilations, **({"kernel_shape": kernel} if self.chance(0.5) else {}))

@@ -294,6 +294,29 @@ class Grower:
         out = [n, c, h * times, w * times]
         self.node("Resize", [x, "", "", self.ints(out)], out, mode=mode, coordinate_transformation_mode=how, **extra)
 
+    def sample(self):
+        x = self.any(rank=4)
+        if not x:
+            return
+        n, c, _, _ = self.values[x]
+        places = [self.pick.randint(1, 9), self.pick.randint(1, 9)]
+        grid = self.weight(self.numbers.uniform(-1.3, 1.3, (n, *places, 2)).astype(np.float32))
+        self.node("GridSample", [x, grid], [n, c, *places], mode=self.pick.choice(["bilinear", "bilinear", "bicubic"]),
+                  padding_mode=self.pick.choice(["zeros", "border", "reflection"]), align_corners=self.pick.randint(0, 1))
+
+    def pick_rows(self):
+        x = self.any(least=2)
+        if not x or 0 in self.values[x]:
+            return
+        shape, count = self.values[x], self.pick.randint(1, 5)
+        rows = self.numbers.permutation(shape[0])[:count]
+        index = self.weight(rows.reshape(-1, *[1] * (len(shape) - 1)).astype(np.int64))
+        wide = f"v{len(self.nodes)}"
+        self.nodes.append(helper.make_node("Expand", [index, self.ints([len(rows), *shape[1:]])], [wide], name=wide))
+        picked = self.node("GatherElements", [x, wide], [len(rows), *shape[1:]], axis=0)
+        if picked and self.pick.random() < 0.5:
+            self.node("ScatterElements", [x, wide, picked], shape, axis=0)
+
     def blocks(self):
         x = self.any(rank=4)
         if x and self.values[x][1] % 4 == 0:
@@ -302,7 +325,7 @@ class Grower:
 
     KINDS = [unary, unary, domain, clip, binary, binary, binary, divide, steps, choose, convolution, convolution, convolution,
              convolution, transposed, pool, pool, whole, normalise, softmax, product, product, gemm, reduction, join, join, cut,
-             frame, shape, shape, gather, resize, blocks]
+             frame, shape, shape, gather, resize, sample, pick_rows, blocks]
 
     def grow(self):
         while len(self.nodes) < self.pick.randint(1, 14):
@@ -397,7 +420,11 @@ def need_the_compiler(brolga, cases):
     for case in cases:
         with np.load(case / "inputs.npz", allow_pickle=True) as feeds:
             numbers = all(feeds[name].dtype.kind in "fiub" for name in feeds)
+            shapes = {name: feeds[name].shape for name in feeds}
         check = [brolga, "check", case / "model.onnx", "--json"]
+        for value in onnx.load(case / "model.onnx").graph.input:
+            extents = zip(value.type.tensor_type.shape.dim, shapes.get(value.name, ()))
+            check += [f"--dim={dim.dim_param}={extent}" for dim, extent in extents if dim.dim_param]
         if numbers and json.loads(subprocess.run(check, capture_output=True, check=True).stdout)["needs_compiler"]:
             yield case
 

@@ -49,6 +49,11 @@ impl Case {
         self
     }
 
+    /// The case as a graph of plain values.
+    pub fn typed(&self) -> Graph {
+        self.graph(1, false).0
+    }
+
     fn graph(&self, lanes: u32, laid_out: bool) -> (Graph, Vec<ValueId>, Vec<ValueId>) {
         let mut g = Graph::new("case");
         let mut ids = Vec::new();

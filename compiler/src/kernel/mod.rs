@@ -27,6 +27,7 @@ pub mod pool;
 pub mod reduce;
 pub mod remainder;
 pub mod resize;
+pub mod roi_align;
 pub mod sample;
 mod select;
 #[cfg(test)]

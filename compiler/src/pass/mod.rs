@@ -41,6 +41,7 @@ mod split_resize;
 #[cfg(test)]
 mod tests;
 mod weights;
+mod whole_rows;
 mod widen_halves;
 mod widen_integers;
 

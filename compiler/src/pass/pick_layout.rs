@@ -1,7 +1,7 @@
 //! pick-layout: decides for every value whether it lies plain or in channel blocks, and the halo of those in blocks.
 //!
 //! Needs: a fused graph with known shapes. Leaves: every 2-d convolution and pooling, and the element-wise arithmetic,
-//! concatenations, resizes and samplings between them, on channel blocks as wide as a vector; all else plain; a reorder on
+//! concatenations, resizes, samplings and alignments between them, on channel blocks as wide as a vector; all else plain; a reorder on
 //! each edge where the two meet (shared by all readers); each blocked value with the halo that its widest reader needs, so that
 //! kernels have no edge cases. A value with few channels that only enters the network is laid out as padded planes
 //! (blocks of one channel), so that the first convolution multiplies no zeros.
@@ -12,7 +12,7 @@ use crate::ir::{
     Graph, Halo, Layout, Node, NodeId, Op, Patch, Phase, PoolKind, ReduceKind, Type, ValueId, Weight, Window,
 };
 use crate::kernel::conv::{conv_reach, integer::refusal, separate_taps, transposed::transposed_reach};
-use crate::kernel::sample::prefers_blocks;
+use crate::kernel::{roi_align, sample};
 use brolga_runtime::DType;
 use std::collections::{BTreeMap, HashMap};
 
@@ -85,7 +85,11 @@ impl Choice<'_> {
             // Pooling by a p-norm is the library's.
             Op::Pool { kind, .. } => !matches!(kind, PoolKind::Lp { .. }) && self.is_image(x),
             Op::Resize(_) => self.is_blocked(x) && same_leading(self.graph, x, node.outputs[0]),
-            Op::Function { .. } => self.is_image(x) && prefers_blocks(self.graph, node, self.lanes as usize),
+            Op::Function { .. } => {
+                let lanes = self.lanes as usize;
+                let prefers = sample::prefers_blocks(self.graph, node, lanes);
+                self.is_image(x) && (prefers || roi_align::prefers_blocks(self.graph, node, lanes))
+            }
             Op::Unary(_) => self.is_blocked(x),
             Op::Binary(_) | Op::Elementwise(_) => self.elementwise(node),
             Op::Concat { axis: 1 } => self.concat(node),
@@ -227,7 +231,7 @@ impl<'a> Edges<'a> {
                     _ => Want::Plain,
                 }
             }
-            // The image; what says where it is sampled is plain.
+            // What says where an image is sampled is plain.
             Op::Function { .. } if position > 0 => Want::Plain,
             Op::Reduce { .. } if is_global_pool(self.graph, node) && self.made_blocked(value) => Want::Any,
             _ if blocked && image => Want::Blocks(self.lanes),

@@ -31,6 +31,7 @@ use super::simplify_concat::SimplifyConcat;
 use super::sink_transposes::SinkTransposes;
 use super::split_groups::SplitGroups;
 use super::split_resize::SplitResize;
+use super::whole_rows::WholeRows;
 use super::widen_halves::WidenHalves;
 use super::widen_integers::WidenIntegers;
 use super::{Pass, PassError};
@@ -56,6 +57,7 @@ pub static OPTIMIZE: &[Stage<'static>] = &[
             // After it: clips are recognised.
             &RecogniseActivations,
             &RecogniseNorms,
+            &WholeRows,
             &GatherToSlice,
             &SimplifyConcat,
             &SinkTransposes,

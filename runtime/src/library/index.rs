@@ -43,16 +43,19 @@ fn element_offsets(axis: usize, shape: &[usize], index: &TensorView) -> Result<V
     let inside = |(d, (i, n)): (usize, (&usize, &usize))| d == axis || i <= n;
     let fits = index.shape.len() == shape.len() && index.shape.iter().zip(shape).enumerate().all(inside);
     expect(fits && axis < shape.len(), "an index of equal rank and no larger extents")?;
-    let (from, to) = (strides(index.shape), strides(shape));
-    let offset = |(i, index_at): (usize, i64)| {
-        let mut offset = 0;
-        for d in 0..shape.len() {
-            let at = if d == axis { resolve(index_at, shape[d])? } else { i / from[d] % index.shape[d] };
-            offset += at * to[d];
+    let (to, [outer @ .., row]) = (strides(shape), index.shape) else { return Ok(vec![]) };
+    let indices = indices(index)?;
+    let mut offsets = Vec::with_capacity(indices.len());
+    let steps = strides(outer);
+    // A row at a time: the other coordinates are the same along it.
+    for (i, elements) in indices.chunks(*row.max(&1)).enumerate() {
+        let others = (0..outer.len()).filter(|d| *d != axis).map(|d| i / steps[d] % outer[d] * to[d]);
+        let (base, step) = (others.sum::<usize>(), usize::from(axis != outer.len()));
+        for (j, at) in elements.iter().enumerate() {
+            offsets.push(base + j * step + resolve(*at, shape[axis])? * to[axis]);
         }
-        Ok(offset)
-    };
-    indices(index)?.into_iter().enumerate().map(offset).collect()
+    }
+    Ok(offsets)
 }
 
 /// `out[i][j] = x[index[i][j]][j]` and its like.

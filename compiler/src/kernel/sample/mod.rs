@@ -12,9 +12,9 @@ pub use taps::Plane;
 
 use super::halo::zero_halo;
 use super::nest::{Nest, Run};
-use super::operand::{expect_type, place, plain};
+use super::operand::{place, plain};
 use super::{KernelCall, LowerContext, Lowered, NoKernel, Operand, View};
-use crate::ir::{Graph, Node, Op};
+use crate::ir::{Graph, Node, Op, ValueId};
 use crate::tile::{self, Access, Builder, Index, IntBin, Kernel, Mem, PointerRef, ScalarId, Target, VectorOp};
 use brolga_runtime::DType;
 use brolga_runtime::library::{DeformWindow, Function, SampleMode, SamplePadding, sampling};
@@ -278,62 +278,36 @@ impl Sampling {
     }
 }
 
-/// Whether a node's samples are best made of channel blocks: it is a function of this family, and at least half of
-/// the lanes hold channels.
-pub fn prefers_blocks(graph: &Graph, node: &Node, lanes: usize) -> bool {
-    let (Op::Function { function, .. }, Some(x)) = (&node.op, node.inputs.first()) else { return false };
-    let (Some(sampling), Some(&[_, channels, h, w])) = (Sampling::of(function), graph.ty(*x).dims().as_deref()) else {
-        return false;
+/// The sampling that a node is, where a kernel takes its operands as they are typed; what does not fit is refused by the library,
+/// in words.
+fn fitting(graph: &Graph, node: &Node) -> Result<Sampling, NoKernel> {
+    let no = |why: &str| Err(NoKernel(why.into()));
+    let (Op::Function { function, .. }, [x, places, mask @ ..], [result]) =
+        (&node.op, &node.inputs[..], &node.outputs[..])
+    else {
+        return no("no sampling");
     };
-    h * w > 0 && 2 * channels >= lanes && sampling.tables(channels, lanes).is_some()
+    let Some(sampling) = Sampling::of(function) else { return no("a window of another rank than 2") };
+    if node.inputs.iter().any(|input| graph.ty(*input).dtype != DType::F32) {
+        return no("operands that are not all f32");
+    }
+    let dims = |value: &ValueId| graph.ty(*value).dims().unwrap_or_default();
+    let (image, shape) = (dims(x), dims(result));
+    let masks = |mask: &ValueId| {
+        let [_, groups, taps] = sampling.groups();
+        sampling.window.is_some() && dims(mask) == [&image[..1], &[groups * taps], &shape[2..]].concat()
+    };
+    if !fits(&sampling, &image, &shape, &dims(places)) || mask.len() > 1 || !mask.iter().all(masks) {
+        return no("operands that do not fit together, or an image without elements");
+    }
+    match sampling.plane.0.reach().pow(image.len() as u32 - 2) {
+        0..=MOST_TAPS => Ok(sampling),
+        many => Err(NoKernel(format!("{many} taps"))),
+    }
 }
 
-/// Lowers the functions `grid_sample` and `deform_columns`.
-pub fn lower(cx: &LowerContext<'_>, node: &Node, function: &Function) -> Result<Lowered, NoKernel> {
-    let ([x, places, ..], [result]) = (&node.inputs[..], &node.outputs[..]) else {
-        return Err(NoKernel("no sampling".into()));
-    };
-    node.inputs.iter().try_for_each(|input| expect_type(cx, *input, DType::F32))?;
-    let Some(sampling) = Sampling::of(function) else {
-        return Err(NoKernel("a window of another rank than 2".into()));
-    };
-    let (image, shape) = (cx.dims(*x)?, cx.dims(*result)?);
-    check(&sampling, &image, &shape, &cx.dims(*places)?)?;
-    if shape.contains(&0) {
-        return Ok(Lowered::default());
-    }
-    let ((x, from), (places, at)) = (place(cx, *x)?, place(cx, *places)?);
-    let mask = node.inputs.get(2).map(|mask| place(cx, *mask)).transpose()?;
-    let to = cx.view(*result)?;
-    let (channels, pixel, [y_strides, x_strides]) = channels(cx.target, &sampling, &image, [to, &from])?;
-    let (mode, padding, corners) = sampling.plane;
-    let strides = x_strides[2..].iter().map(|s| s / if channels.blocks.is_some() { 1 } else { 4 }).collect();
-    let plane = Plane { mode, padding, corners, extents: image[2..].to_vec(), strides };
-    if plane.taps() > MOST_TAPS {
-        return Err(NoKernel(format!("{} taps", plane.taps())));
-    }
-    let (nest, source) = match &sampling.window {
-        None => (grid_nest(&shape, &y_strides, x_strides[0], &at)?, Source::Grid),
-        Some(window) => {
-            window_nest(window, &shape, [&y_strides, &x_strides], [Some(&at), mask.as_ref().map(|m| &m.1)])?
-        }
-    };
-    if nest.run() > 1 && nest.inner(0) != pixel {
-        return Err(NoKernel("rows that are not contiguous".into()));
-    }
-    let (kernel, extent, scratch) = Spec { nest, plane, source, channels }.build(cx.target);
-    let mut operands = vec![Operand::Value(*result, 0), x, places];
-    operands.extend(mask.map(|m| m.0));
-    operands.push(Operand::Scratch(scratch));
-    let mut calls = vec![KernelCall { kernel, operands, args: vec![], extent, barrier_before: false }];
-    calls.extend(zero_halo(cx.target, *result, to));
-    Ok(Lowered { calls, temporaries: vec![] })
-}
-
-/// What does not fit is refused by the library, in words.
-fn check(sampling: &Sampling, image: &[usize], shape: &[usize], places: &[usize]) -> Result<(), NoKernel> {
-    let refused = Err(NoKernel("operands that do not fit together, or an image without elements".into()));
-    let ([n, c, dims @ ..], [batch, columns, results @ ..]) = (image, shape) else { return refused };
+fn fits(sampling: &Sampling, image: &[usize], shape: &[usize], places: &[usize]) -> bool {
+    let ([n, c, dims @ ..], [batch, columns, results @ ..]) = (image, shape) else { return false };
     let [groups, offset_groups, taps] = sampling.groups();
     let fits = match (&sampling.window, places) {
         (None, [of, grid @ .., rank]) => of == n && grid == results && *rank == dims.len(),
@@ -347,19 +321,65 @@ fn check(sampling: &Sampling, image: &[usize], shape: &[usize], places: &[usize]
     let filled = dims.len() == results.len() && !dims.is_empty() && !image.contains(&0);
     // Offsets in a plane are counted with 32 bits.
     let countable = dims.iter().product::<usize>() < 1 << 24;
-    if fits && whole && filled && batch == n && countable { Ok(()) } else { refused }
+    fits && whole && filled && batch == n && countable
+}
+
+/// Whether a node's samples are best made of channel blocks: it is a function of this family, and at least half of
+/// the lanes hold channels.
+pub fn prefers_blocks(graph: &Graph, node: &Node, lanes: usize) -> bool {
+    let Ok(sampling) = fitting(graph, node) else { return false };
+    let image = graph.ty(node.inputs[0]).dims();
+    // Constants keep their layout.
+    graph.weight(node.inputs[0]).is_none()
+        && image.is_some_and(|image| 2 * image[1] >= lanes && sampling.tables(image[1], lanes).is_some())
+}
+
+/// Lowers the functions `grid_sample` and `deform_columns`.
+pub fn lower(cx: &LowerContext<'_>, node: &Node) -> Result<Lowered, NoKernel> {
+    let sampling = fitting(cx.graph, node)?;
+    let (x, places, result) = (node.inputs[0], node.inputs[1], node.outputs[0]);
+    let (image, shape) = (cx.dims(x)?, cx.dims(result)?);
+    if shape.contains(&0) {
+        return Ok(Lowered::default());
+    }
+    let ((x, from), (places, at)) = (place(cx, x)?, place(cx, places)?);
+    let mask = node.inputs.get(2).map(|mask| place(cx, *mask)).transpose()?;
+    let to = cx.view(result)?;
+    let (mut channels, [y_strides, x_strides]) = channels(cx.target, &sampling, &image, [to, &from])?;
+    let (mode, padding, corners) = sampling.plane;
+    let strides = x_strides[2..].iter().map(|s| s / if channels.blocks.is_some() { 1 } else { 4 }).collect();
+    let plane = Plane { mode, padding, corners, extents: image[2..].to_vec(), strides };
+    let (nest, source) = match &sampling.window {
+        None => (grid_nest(&shape, &y_strides, x_strides[0], &at)?, Source::Grid),
+        Some(window) => {
+            window_nest(window, &shape, [&y_strides, &x_strides], [Some(&at), mask.as_ref().map(|m| &m.1)])?
+        }
+    };
+    match &mut channels.blocks {
+        // A run may be a column of places.
+        Some(blocks) => blocks.pixel = nest.inner(0),
+        None if nest.run() > 1 && nest.inner(0) != 4 => return Err(NoKernel("rows that are not contiguous".into())),
+        None => {}
+    }
+    let (kernel, extent, scratch) = Spec { nest, plane, source, channels }.build(cx.target);
+    let mut operands = vec![Operand::Value(result, 0), x, places];
+    operands.extend(mask.map(|m| m.0));
+    operands.push(Operand::Scratch(scratch));
+    let mut calls = vec![KernelCall { kernel, operands, args: vec![], extent, barrier_before: false }];
+    calls.extend(zero_halo(cx.target, result, to));
+    Ok(Lowered { calls, temporaries: vec![] })
 }
 
 /// Strides of an image: of images, channels (or blocks) and spatial dimensions.
 type Strides = Vec<i64>;
 
-/// The channels of one table, bytes from one place of the result to the next, and the strides of result and image.
+/// The channels of one table, and the strides of result and image.
 fn channels(
     target: Target,
     sampling: &Sampling,
     image: &[usize],
     views: [&View; 2],
-) -> Result<(Channels, i64, [Strides; 2]), NoKernel> {
+) -> Result<(Channels, [Strides; 2]), NoKernel> {
     let ([groups, offset_groups, taps], lanes) = (sampling.groups(), target.lanes as usize);
     if let [View::Blocked { strides: y, lanes: a, .. }, View::Blocked { strides: x, lanes: b, .. }] = views {
         let tables = sampling.tables(image[1], lanes).filter(|_| *a == lanes && *b == lanes);
@@ -369,12 +389,12 @@ fn channels(
         let unroll = count.min(if target.registers > 16 { 8 } else { 4 });
         let blocks = Some(Blocks { pixel: y[3], tables, unroll });
         let channels = Channels { count, strides: [y[1], x[1]], group: ((all / groups).max(1), taps), blocks };
-        return Ok((channels, y[3], [y.to_vec(), x.to_vec()]));
+        return Ok((channels, [y.to_vec(), x.to_vec()]));
     }
     let (y, x) = (plain(views[0])?.1, plain(views[1])?.1);
     let (count, group) = (image[1] / offset_groups, (image[1] / groups, taps));
     let channels = Channels { count, strides: [y[1], x[1]], group, blocks: None };
-    Ok((channels, 4, [y.to_vec(), x.to_vec()]))
+    Ok((channels, [y.to_vec(), x.to_vec()]))
 }
 
 /// Places of a grid.

@@ -1,11 +1,13 @@
-//! GridSample and the columns of deformed convolutions.
+//! GridSample, the columns of deformed convolutions, RoiAlign.
 
+use super::super::LowerContext;
 use super::super::harness::{Case, Place, floats};
 use super::check_all;
 use crate::ir::{Op, Type};
-use Place::{Blocked, Gap, Plain};
+use Place::{Blocked, Gap, Plain, Weight};
 use brolga_runtime::library::{Attribute, Function};
 use brolga_runtime::{DType, Tensor};
+use std::collections::HashMap;
 
 fn grid_sample(mode: &str, padding: &str, corners: bool) -> Function {
     Function::new("grid_sample", 2)
@@ -69,6 +71,10 @@ fn samples_grids() {
     let blocked = [Blocked([0; 4]), Plain, Blocked([0; 4])];
     all.push(sampled(function(), &image(&[1, 33, 5, 4]), &grid(&[1, 20, 31, 2]), blocked));
     all.push(sampled(function(), &image(&[2, 200, 5, 4]), &grid(&[2, 2, 3, 2]), blocked));
+    // A column of places, and one of a constant.
+    let column = [Blocked([1; 4]), Plain, Blocked([0, 1, 2, 3])];
+    all.push(sampled(function(), &image(&[2, 20, 5, 4]), &grid(&[2, 13, 1, 2]), column));
+    all.push(sampled(function(), &image(&[2, 20, 5, 4]), &grid(&[2, 13, 1, 2]), [Weight, Plain, Plain]));
     for mode in ["linear", "nearest"] {
         for padding in ["zeros", "border", "reflection"] {
             let (x, at) = (image(&[1, 3, 4, 3, 5]), grid_to(&[1, 2, 3, 4, 3], 100.0));
@@ -77,7 +83,7 @@ fn samples_grids() {
     }
     all.push(sampled(function(), &image(&[1, 3, 9]), &grid(&[1, 21, 1]), [Plain; 3]));
     all.push(sampled(function(), &image(&[1, 3, 5, 4]), &grid(&[1, 0, 31, 2]), [Plain; 3]));
-    check_all(all, 173);
+    check_all(all, 175);
 }
 
 #[test]
@@ -87,8 +93,8 @@ fn leaves_to_the_library() {
         case.check(&super::super::lower).map_err(|e| e.to_string())
     };
     assert_eq!(lower(&[1, 2, 3, 3, 3], &[1, 2, 2, 2, 3]), Err("64 taps".into()));
-    let nothing = "operands that do not fit together, or an image without elements";
-    assert_eq!(lower(&[1, 2, 0, 3], &[1, 2, 2, 2]), Err(nothing.into()));
+    let unfit = Err("operands that do not fit together, or an image without elements".to_owned());
+    assert_eq!(lower(&[1, 2, 0, 3], &[1, 2, 2, 2]), unfit);
 }
 
 /// A window's columns: channels, groups, offset groups, extents of the image.
@@ -134,6 +140,24 @@ fn deforms_columns() {
     check_all(all, 62);
 }
 
+/// Operands that are smaller than what they are read as; the library refuses them in words.
+#[test]
+fn columns_of_unfit_operands_are_refused() {
+    let layout = [Blocked([0; 4]), Plain, Plain, Blocked([0; 4])];
+    for (operand, shape) in
+        [(1, [1, 18, 2, 6]), (1, [1, 9, 3, 6]), (2, [1, 1, 3, 6]), (2, [1, 9, 1, 1]), (0, [1, 32, 3, 3])]
+    {
+        let mut case = columns([1, 32, 5, 6], [1, 1], [3, 3], true, layout);
+        case.inputs[operand].0 = floats(&shape, 1);
+        let (graph, target) = (case.typed(), crate::tile::Target { lanes: 16, registers: 32, fma: true, dot: true });
+        let node = graph.nodes().next().unwrap();
+        assert!(!super::super::sample::prefers_blocks(&graph, node, target.lanes as usize), "{operand} {shape:?}");
+        let cx = LowerContext { graph: &graph, target, views: &HashMap::new(), exact: false };
+        let why = super::super::lower(&cx, node).unwrap_err().to_string();
+        assert_eq!(why, "operands that do not fit together, or an image without elements", "{operand} {shape:?}");
+    }
+}
+
 /// Offset groups of fewer channels than a block has: every lane is read by its own group's taps.
 #[test]
 fn blocks_of_several_offset_groups() {
@@ -147,4 +171,65 @@ fn blocks_of_several_offset_groups() {
     }
     // Two channels a group are too many groups for a block of sixteen.
     assert_eq!(taken, 4);
+}
+
+/// Regions inside, across the borders and outside, of no extent, upside down, and nowhere.
+fn corners(count: usize) -> Tensor {
+    let known = [
+        [1.0, 1.5, 9.0, 7.0],
+        [-6.0, -3.0, 4.0, 30.0],
+        [40.0, 40.0, 50.0, 60.0],
+        [3.0, 3.0, 3.0, 3.0],
+        [9.0, 8.0, 2.0, 1.0],
+        [f32::NAN, 0.0, 5.0, f32::INFINITY],
+        [0.0, 0.0, 14.0, 12.0],
+        [2.25, 11.0, 13.5, 11.5],
+    ];
+    let all: Vec<f32> = (0..count).flat_map(|i| known[i % known.len()]).collect();
+    Tensor::from_slice(&[count, 4], &all).unwrap()
+}
+
+fn aligned(channels: usize, cells: [usize; 2], count: usize, function: Function, layout: Place) -> Case {
+    let function = function
+        .with("output_height", Attribute::Int(cells[0] as i64))
+        .with("output_width", Attribute::Int(cells[1] as i64))
+        .with("spatial_scale", Attribute::Float(0.5));
+    let shape = [count, channels, cells[0], cells[1]];
+    let op = Op::Function { function, results: vec![Type::known(DType::F32, &shape)] };
+    let images: Vec<i64> = (0..count as i64).map(|i| i % 2).collect();
+    let images = Tensor::from_slice(&[count], &images).unwrap();
+    // The image's infinity is at its first element, where some of the regions are.
+    let inputs = vec![(image(&[2, channels, 6, 7]), layout), (corners(count), Plain), (images, Plain)];
+    Case::new(op, inputs, layout).within(1e-5, 1e-5)
+}
+
+fn means(samples: i64, mode: &str) -> Function {
+    Function::new("roi_align", 3)
+        .with("sampling_ratio", Attribute::Int(samples))
+        .with("coordinate_transformation_mode", Attribute::Text(mode.into()))
+}
+
+#[test]
+fn aligns_regions() {
+    let mut all = Vec::new();
+    for mode in ["half_pixel", "output_half_pixel"] {
+        for samples in [1, 2, 3] {
+            for (channels, cells) in [(5, [7, 7]), (20, [1, 2]), (200, [3, 9])] {
+                for layout in [Blocked([0; 4]), Blocked([1, 0, 2, 1])] {
+                    all.push(aligned(channels, cells, 9, means(samples, mode), layout));
+                }
+            }
+        }
+    }
+    all.push(aligned(16, [2, 2], 0, means(2, "half_pixel"), Blocked([0; 4])));
+    check_all(all, 37);
+    let refused = |function: Function, layout: Place| {
+        let case = aligned(16, [3, 3], 2, function, layout);
+        case.check(&super::super::lower).map_err(|e| e.to_string())
+    };
+    let other = Err("maxima, samples counted at run time, or too many of them".to_owned());
+    assert_eq!(refused(means(0, "half_pixel"), Blocked([0; 4])), other);
+    assert_eq!(refused(means(2, "half_pixel").with("mode", Attribute::Text("max".into())), Blocked([0; 4])), other);
+    let plain = Err("an image that is not in channel blocks".to_owned());
+    assert_eq!(refused(means(2, "half_pixel"), Plain), plain);
 }

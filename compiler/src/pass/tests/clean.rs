@@ -11,6 +11,7 @@ use crate::pass::lift_conv1d::LiftConv1d;
 use crate::pass::merge_duplicates::MergeDuplicates;
 use crate::pass::simplify_concat::SimplifyConcat;
 use crate::pass::sink_transposes::SinkTransposes;
+use crate::pass::whole_rows::WholeRows;
 use crate::pass::widen_halves::WidenHalves;
 use crate::pass::{Limits, PassOptions, once, repeat, run_stages};
 use brolga_runtime::DType;
@@ -364,4 +365,46 @@ fn automatic_padding_becomes_numbers() {
             assert_eq!(window.auto_pad, AutoPad::Explicit);
         }
     }
+}
+
+/// An index of one element a row, expanded to rows of `shape`.
+fn expanded(net: &mut Net, index: &[i64], own: &[usize], shape: &[i64]) -> ValueId {
+    let index = brolga_runtime::Tensor::from_slice(own, index).unwrap();
+    let index = net.graph.add_weight("rows", Weight::from_tensor(&index));
+    let shape = Ints::Known(shape.iter().map(|d| Dim::Const(*d)).collect());
+    net.op(Op::Expand { shape }, &[index])
+}
+
+#[test]
+fn expanded_indices_move_whole_rows() {
+    let mut net = Net::new();
+    let (x, updates) = (net.input("x", &[5, 2, 3]), net.input("updates", &[2, 2, 3]));
+    let rows = expanded(&mut net, &[4, -5], &[2, 1, 1], &[2, 2, 3]);
+    let replaced = net.op(Op::ScatterElements { axis: 0, reduction: ScatterKind::Replace }, &[x, rows, updates]);
+    let added = net.op(Op::ScatterElements { axis: 0, reduction: ScatterKind::Add }, &[x, rows, updates]);
+    let gathered = net.op(Op::GatherElements { axis: 0 }, &[x, rows]);
+    let each = expanded(&mut net, &[1, 0, 1, -1, 0], &[5, 1, 1], &[5, 1, 3]);
+    let apart = net.op(Op::GatherElements { axis: 1 }, &[x, each]);
+    let repeats = Ints::Known([5, 1, 3].map(Dim::Const).to_vec());
+    let index = brolga_runtime::Tensor::from_slice(&[1, 4, 1], &[1i64, 1, 0, 1]).unwrap();
+    let index = net.graph.add_weight("tiled", Weight::from_tensor(&index));
+    let tiled = net.op(Op::Tile { repeats }, &[index]);
+    let tiled = net.op(Op::GatherElements { axis: 1 }, &[x, tiled]);
+    assert_snapshot!(report(&net.outputs(&[replaced, added, gathered, apart, tiled]), &[&WholeRows, &DropDead]));
+}
+
+#[test]
+fn indices_that_differ_within_rows_stay() {
+    let mut net = Net::new();
+    let (x, updates) = (net.input("x", &[5, 2, 3]), net.input("updates", &[5, 2, 3]));
+    // Along another dimension than the first, of part of each row, each element by its own, and one index for all rows.
+    let inner = expanded(&mut net, &[1, 0], &[1, 2, 1], &[5, 2, 3]);
+    let inner = net.op(Op::ScatterElements { axis: 1, reduction: ScatterKind::Replace }, &[x, inner, updates]);
+    let part = expanded(&mut net, &[4, 0], &[2, 1, 1], &[2, 2, 2]);
+    let part = net.op(Op::GatherElements { axis: 0 }, &[x, part]);
+    let each = expanded(&mut net, &[0, 1, 2], &[1, 1, 3], &[2, 2, 3]);
+    let each = net.op(Op::GatherElements { axis: 0 }, &[x, each]);
+    let one = expanded(&mut net, &[3], &[1, 1, 1], &[2, 2, 3]);
+    let one = net.op(Op::GatherElements { axis: 0 }, &[x, one]);
+    assert_snapshot!(report(&net.outputs(&[inner, part, each, one]), &[&WholeRows]));
 }

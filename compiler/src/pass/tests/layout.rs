@@ -58,11 +58,14 @@ fn nothing_in_blocks_where_nothing_convolves() {
     let (x, grid) = (net.input("x", &[1, 3, 6, 6]), net.input("grid", &[1, 4, 5, 2]));
     // Three channels would leave most lanes of a block empty.
     let sampled = sample(&mut net, x, grid);
+    // Constants stay as they are.
+    let table = net.weight("table", &[1, 16, 6, 6]);
+    let looked_up = sample(&mut net, table, grid);
     let rows =
         net.op(Op::Reshape { shape: Ints::Known(vec![Dim::Const(12), Dim::Const(5)]), allow_zero: true }, &[sampled]);
     let w = net.weight("w", &[5, 4]);
     let y = net.op(matmul_op(), &[rows, w]);
-    let graph = net.outputs(&[y]);
+    let graph = net.outputs(&[y, looked_up]);
     let outcome = run(&graph, &[&PickLayout { lanes: 16 }]);
     assert!(outcome.log.iter().all(|record| record.patches.is_empty()), "{}", show(&outcome.graph));
     assert_eq!(outcome.graph.phase, Phase::LaidOut);
