@@ -383,17 +383,35 @@ impl Graph {
         self.outputs.push((name.into(), id));
         *self.exits.entry(id).or_default() += 1;
     }
+    /// Removes the output at `position`; its name.
+    pub(crate) fn remove_output(&mut self, position: usize) -> Option<String> {
+        (position < self.outputs.len()).then(|| {
+            let (name, value) = self.outputs.remove(position);
+            self.forget_output(value);
+            name
+        })
+    }
+    /// Removes the input at `position`, which nothing reads.
+    pub(crate) fn remove_input(&mut self, position: usize) {
+        if self.inputs.get(position).is_some_and(|value| !self.is_used(*value)) {
+            let value = self.inputs.remove(position);
+            self.values.remove(&value);
+        }
+    }
+    fn forget_output(&mut self, value: ValueId) {
+        if let Some(count) = self.exits.get_mut(&value) {
+            *count -= 1;
+            if *count == 0 {
+                self.exits.remove(&value);
+            }
+        }
+    }
     /// Makes the output at `position` another value.
     pub(super) fn set_output(&mut self, position: usize, id: ValueId) {
         let Some((_, value)) = self.outputs.get_mut(position) else { return };
         let old = std::mem::replace(value, id);
         *self.exits.entry(id).or_default() += 1;
-        if let Some(count) = self.exits.get_mut(&old) {
-            *count -= 1;
-            if *count == 0 {
-                self.exits.remove(&old);
-            }
-        }
+        self.forget_output(old);
     }
     /// Replaces a node's operation and operands.
     pub(super) fn set_node(&mut self, id: NodeId, op: Op, inputs: Vec<ValueId>) {

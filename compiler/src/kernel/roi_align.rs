@@ -99,8 +99,8 @@ impl Spec {
             let corners = k.pointer(corners, offset);
             let first = k.num(16 * self.padded(0, target.lanes));
             let tables = [table, k.pointer(table, first)];
-            for side in 0..2 {
-                self.lay(k, corners, tables[side], side);
+            for (side, table) in tables.into_iter().enumerate() {
+                self.lay(k, corners, table, side);
             }
             let (to, from) = (k.mul_const(region, self.regions.1), k.mul_const(image, self.images.1));
             let region = Region { y: k.pointer(y, to), x: k.pointer(x, from), tables };

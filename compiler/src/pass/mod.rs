@@ -38,6 +38,7 @@ mod simplify_concat;
 mod sink_transposes;
 mod split_groups;
 mod split_resize;
+mod stack_appended;
 #[cfg(test)]
 mod tests;
 mod weights;

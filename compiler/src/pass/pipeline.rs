@@ -31,6 +31,7 @@ use super::simplify_concat::SimplifyConcat;
 use super::sink_transposes::SinkTransposes;
 use super::split_groups::SplitGroups;
 use super::split_resize::SplitResize;
+use super::stack_appended::StackAppended;
 use super::whole_rows::WholeRows;
 use super::widen_halves::WidenHalves;
 use super::widen_integers::WidenIntegers;
@@ -57,6 +58,7 @@ pub static OPTIMIZE: &[Stage<'static>] = &[
             // After it: clips are recognised.
             &RecogniseActivations,
             &RecogniseNorms,
+            &StackAppended,
             &WholeRows,
             &GatherToSlice,
             &SimplifyConcat,

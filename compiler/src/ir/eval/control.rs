@@ -60,7 +60,7 @@ pub(super) fn repeat(op: &Op, operands: &[Shared], symbols: &Bindings, run: &Run
         number = number.saturating_add(1);
     }
     let stacks = stacked.iter().zip(results.iter().skip(*carried));
-    let stacks = stacks.map(|(list, ty)| stack(list, ScanAxis { axis: 0, reverse: false }, ty));
+    let stacks = stacks.map(|(list, ty)| stack(list, ScanAxis { axis: 0, reverse: false }, &ty.bind(symbols)));
     state.into_iter().map(Ok).chain(stacks).collect()
 }
 
@@ -92,7 +92,7 @@ pub(super) fn scan(op: &Op, operands: &[Shared], symbols: &Bindings, run: &RunBo
         stacked.iter_mut().zip(made).for_each(|(list, value)| list.push(value));
     }
     let stacks = stacked.iter().zip(outputs).zip(results.iter().skip(states));
-    let stacks = stacks.map(|((list, walk), ty)| stack(list, *walk, ty));
+    let stacks = stacks.map(|((list, walk), ty)| stack(list, *walk, &ty.bind(symbols)));
     state.into_iter().map(Ok).chain(stacks).collect()
 }
 

@@ -80,7 +80,7 @@ fn stage_that_never_settles_is_an_error() {
 #[test]
 fn names_are_kebab_case_and_files() {
     let names = pipeline::pass_names();
-    assert_eq!(names.len(), 29);
+    assert_eq!(names.len(), 30);
     let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src/pass");
     for name in names {
         assert!(name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-'), "{name}");

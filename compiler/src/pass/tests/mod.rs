@@ -5,6 +5,7 @@ mod folding;
 mod fusing;
 mod layout;
 mod lifting;
+mod loops;
 mod manager;
 mod quantised;
 mod recognising;
