@@ -24,6 +24,7 @@ mod pack;
 pub mod pack_kernel;
 mod pad;
 pub mod pool;
+pub mod recurrent;
 pub mod reduce;
 pub mod remainder;
 pub mod resize;

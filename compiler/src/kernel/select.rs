@@ -2,7 +2,7 @@
 
 use super::{
     LowerContext, Lowered, NoKernel, Operand, PackSpec, arg_reduce, conv, elementwise, gather, lrn, movement,
-    normalize, pack_kernel, pool, reduce, resize, roi_align, sample, unpool,
+    normalize, pack_kernel, pool, recurrent, reduce, resize, roi_align, sample, unpool,
 };
 use crate::ir::{Node, Op};
 
@@ -64,6 +64,7 @@ fn family(cx: &LowerContext<'_>, node: &Node) -> Result<Lowered, NoKernel> {
         Op::Function { function, .. } => match function.name.as_str() {
             "grid_sample" | "deform_columns" => sample::lower(cx, node),
             "roi_align" => roi_align::lower(cx, node),
+            "rnn" | "gru" | "lstm" => recurrent::lower(cx, node),
             "max_unpool" => unpool::lower(cx, node, function),
             name => Err(NoKernel(format!("no kernel family for the function {name}"))),
         },

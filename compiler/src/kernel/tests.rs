@@ -5,6 +5,7 @@ mod math;
 mod movement;
 mod normalize;
 mod pool;
+mod recurrent;
 mod reduce;
 mod resize;
 mod sample;

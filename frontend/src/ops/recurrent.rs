@@ -1,5 +1,5 @@
 //! Recurrent cells: RNN, GRU, LSTM. The input's share of the gates is one matrix product over all steps and both directions; the
-//! recurrence is a library function.
+//! recurrence is a function of its own.
 //!
 //! Specification: <https://onnx.ai/onnx/operators/onnx__LSTM.html> and its neighbours. Opset 14 adds `layout`; the first versions say in
 //! `output_sequence` whether all steps are wanted, which the node's results say too.
