@@ -100,8 +100,8 @@ impl Split<'_> {
         }
         let rows = self.rows(d, [outer, from, to, inner]).filter(|_| self.precision == DType::F32);
         let made = match rows {
-            Some(op) => {
-                let planes = self.reshape(x, &[1, outer, from, inner]);
+            Some((op, shape)) => {
+                let planes = self.reshape(x, &shape);
                 self.add(op, &[planes])
             }
             None => self.product(x, taps, [outer, from, inner]),
@@ -110,18 +110,29 @@ impl Split<'_> {
         self.reshape(made, &shape)
     }
 
-    /// The resize of dimension `d` as one of the rows of images, where the kernel takes it.
-    fn rows(&self, d: usize, [outer, from, to, inner]: [usize; 4]) -> Option<Op> {
-        let one = |list: &Vec<f32>, other: f32| vec![other, other, list.get(d).copied().unwrap_or(other), other];
+    /// The resize of dimension `d` as one of the rows of images, or of the columns where nothing lies within it, and the images'
+    /// extents; where the kernel takes it.
+    fn rows(&self, d: usize, [outer, from, to, inner]: [usize; 4]) -> Option<(Op, [usize; 4])> {
+        let at = if inner == 1 { 3 } else { 2 };
+        let mut shape = [1, outer, inner, inner];
+        shape[at] = from;
+        let mut sizes = shape;
+        sizes[at] = to;
+        let one = |list: &Vec<f32>, other: f32| {
+            let own = list.get(d).copied().unwrap_or(other);
+            (0..4).map(|i| if i == at { own } else { other }).collect()
+        };
         let attrs = ResizeAttrs {
-            sizes: ints(&[1, outer, to, inner]),
+            sizes: ints(&sizes),
             scales: self.attrs.scales.as_ref().map(|s| one(s, 1.0)),
             roi: self.attrs.roi.as_ref().map(|(begin, end)| (one(begin, 0.0), one(end, 1.0))),
             ..self.attrs.clone()
         };
-        let extents = [(1, 1), (outer, outer), (from, to), (inner, inner)];
-        let taps: Vec<_> = extents.iter().enumerate().map(|(i, (n, m))| resize_taps(&attrs, i, *n, *m)).collect();
-        (takes(&extents.map(|(n, _)| n), &taps).is_ok() && still(inner, &taps[3])).then_some(Op::Resize(attrs))
+        let extents = shape.iter().zip(&sizes);
+        let taps: Vec<_> = extents.enumerate().map(|(i, (n, m))| resize_taps(&attrs, i, *n, *m)).collect();
+        let other = 5 - at;
+        let fits = takes(&shape, &taps).is_ok() && still(shape[other], &taps[other]);
+        fits.then_some((Op::Resize(attrs), shape))
     }
 
     /// The operand as matrices times that of the weights.

@@ -210,6 +210,13 @@ fn equal_sizes(cx: &Context<'_, '_>, parts: usize, extent: &Dim) -> Result<Vec<D
     Ok(sizes)
 }
 
+/// A slice of which only a run can tell how many extents change.
+fn slice_of_unknown_axes(cx: &mut Context<'_, '_>, x: ValueId, rank: usize) -> Results {
+    let operands: Vec<Option<ValueId>> = (0..5).map(|i| cx.optional(i)).collect();
+    let shape = (0..rank).map(|_| cx.fresh()).collect();
+    cx.function(Function::new("slice", 5), &operands, vec![Type::new(cx.dtype(x), shape)])
+}
+
 pub(crate) fn slice(cx: &mut Context<'_, '_>) -> Results {
     let x = cx.input(0)?;
     let rank = cx.rank(x);
@@ -243,7 +250,7 @@ pub(crate) fn slice(cx: &mut Context<'_, '_>) -> Results {
         (Some(axes), _) => cx.axes(&axes, rank)?,
         (None, Some(count)) if count <= rank => (0..count).collect(),
         (None, Some(count)) => return invalid(format!("{count} starts for rank {rank}")),
-        (None, None) => return unsupported("an unknown number of axes; a known one is accepted"),
+        (None, None) => return slice_of_unknown_axes(cx, x, rank),
     };
     let steps = steps.unwrap_or_else(|| vec![1; axes.len()]);
     let fits = |ints: &Ints| !matches!(ints, Ints::Known(list) if list.len() != axes.len());

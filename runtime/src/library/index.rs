@@ -69,10 +69,24 @@ pub fn gather_elements(
     let width = x.dtype.bytes();
     expect(width > 0, "numbers and bool")?;
     let offsets = element_offsets(axis, x.shape, index)?;
-    for (to, at) in out.bytes.chunks_exact_mut(width).zip(offsets) {
-        to.copy_from_slice(&x.bytes[at * width..][..width]);
+    match width {
+        1 => pick::<1>(x.bytes, &offsets, out.bytes),
+        2 => pick::<2>(x.bytes, &offsets, out.bytes),
+        4 => pick::<4>(x.bytes, &offsets, out.bytes),
+        8 => pick::<8>(x.bytes, &offsets, out.bytes),
+        _ => {
+            for (to, at) in out.bytes.chunks_exact_mut(width).zip(offsets) {
+                to.copy_from_slice(&x.bytes[at * width..][..width]);
+            }
+        }
     }
     Ok(())
+}
+
+/// Elements of `N` bytes at offsets.
+fn pick<const N: usize>(from: &[u8], offsets: &[usize], to: &mut [u8]) {
+    let from = from.as_chunks::<N>().0;
+    to.as_chunks_mut::<N>().0.iter_mut().zip(offsets).for_each(|(to, at)| *to = from[*at]);
 }
 
 /// For each index tuple the offset of the slice it names, and the elements of a slice.
@@ -150,6 +164,11 @@ fn scatter(
             (ScatterKind::Replace, _) => {
                 for (at, new) in offsets.iter().zip(updates.chunks_exact(slice)) {
                     out[*at..][..slice].copy_from_slice(new);
+                }
+            }
+            (_, 1) => {
+                for (at, new) in offsets.iter().zip(updates) {
+                    out[*at] = meet(kind, out[*at], *new)?;
                 }
             }
             _ => {

@@ -247,11 +247,11 @@ pub fn trilu(upper: bool, k: i64, x: &TensorView, out: &mut TensorViewMut) -> Re
     }
     for (r, row) in out.bytes.chunks_exact_mut(columns * width).enumerate() {
         let diagonal = (r % rows.max(1)) as i128 + i128::from(k);
-        for (c, to) in row.chunks_exact_mut(width).enumerate() {
-            let kept = if upper { c as i128 >= diagonal } else { c as i128 <= diagonal };
-            if !kept {
-                to.fill(0);
-            }
+        let before = |column: i128| usize::try_from(column).unwrap_or(0).min(columns) * width;
+        if upper {
+            row[..before(diagonal)].fill(0);
+        } else {
+            row[before(diagonal + 1)..].fill(0);
         }
     }
     Ok(())

@@ -181,18 +181,23 @@ pub fn cum_sum(
     with_type!(x.dtype, T => {
         let x = elements::<T>(x)?;
         let to = elements_mut::<T>(out)?;
-        for i in 0..outer * inner {
-            let (mut whole, mut float) = (0i128, 0f64);
+        let (mut whole, mut float) = (vec![0i128; inner], vec![0f64; inner]);
+        for i in 0..outer {
+            whole.fill(0);
+            float.fill(0.0);
             for step in 0..extent {
                 let k = if reverse { extent - 1 - step } else { step };
-                let at = (i / inner * extent + k) * inner + i % inner;
-                let before = if T::FLOAT { T::of_float(float) } else { T::of_int(whole) };
-                if T::FLOAT { float += x[at].float() } else { whole += x[at].int() }
-                to[at] = match (exclusive, T::FLOAT) {
-                    (true, _) => before,
-                    (false, true) => T::of_float(float),
-                    (false, false) => T::of_int(whole),
-                };
+                let row = (i * extent + k) * inner;
+                let sums = whole.iter_mut().zip(&mut float).zip(&x[row..][..inner]).zip(&mut to[row..][..inner]);
+                for (((whole, float), x), to) in sums {
+                    let before = if T::FLOAT { T::of_float(*float) } else { T::of_int(*whole) };
+                    if T::FLOAT { *float += x.float() } else { *whole += x.int() }
+                    *to = match (exclusive, T::FLOAT) {
+                        (true, _) => before,
+                        (false, true) => T::of_float(*float),
+                        (false, false) => T::of_int(*whole),
+                    };
+                }
             }
         }
         Ok(())

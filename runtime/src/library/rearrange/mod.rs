@@ -1,6 +1,8 @@
-//! Functions that put elements elsewhere: ReverseSequence, CenterCropPad, TensorScatter, EyeLike, BitCast, Col2Im, MaxUnpool.
+//! Functions that put elements elsewhere: ReverseSequence, CenterCropPad, TensorScatter, EyeLike, BitCast, Col2Im, MaxUnpool,
+//! Slice along axes that are data.
 
 mod fold;
+mod slice;
 
 use super::elements::{Elements, axis_of, extents, index_of, named_type, product};
 use super::function::{Entry, Function, Operands, Results, pure};
@@ -17,6 +19,7 @@ pub(super) const TABLE: &[Entry] = &[
     pure("bit_cast", bit_cast),
     pure("col2_im", fold::col2_im),
     pure("max_unpool", fold::max_unpool),
+    pure("slice", slice::slice),
 ];
 
 fn reverse_sequence(function: &Function, operands: &Operands) -> Results {

@@ -28,6 +28,26 @@ fn sequences_are_reversed_up_to_their_lengths() {
 }
 
 #[test]
+fn slices_take_their_axes_as_data() {
+    let x = i64s(&[2, 3], &[1, 2, 3, 4, 5, 6]);
+    let list = |values: &[i64]| i64s(&[values.len()], values);
+    let function = Function::new("slice", 3);
+    assert_eq!(ints(function.clone(), &[x.clone(), list(&[1]), list(&[2])]), [4, 5, 6]);
+    assert_eq!(ints(function.clone(), &[x.clone(), list(&[]), list(&[])]), [1, 2, 3, 4, 5, 6]);
+    let all = Function::new("slice", 5);
+    let operands = [x.clone(), list(&[-1, 0]), list(&[-9, 1]), list(&[-1, 0]), list(&[-2, 1])];
+    assert_eq!(ints(all.clone(), &operands), [3, 1]);
+    for wrong in [
+        [x.clone(), list(&[0]), list(&[1]), list(&[2]), list(&[1])],
+        [x.clone(), list(&[0, 0]), list(&[1, 1]), list(&[0, -2]), list(&[1, 1])],
+        [x.clone(), list(&[0]), list(&[1, 1]), list(&[0]), list(&[1])],
+        [x, list(&[0]), list(&[1]), list(&[0]), list(&[0])],
+    ] {
+        assert!(run(all.clone(), &wrong).is_err());
+    }
+}
+
+#[test]
 fn crops_and_pads_are_centred() {
     let x = i64s(&[2, 3], &[1, 2, 3, 4, 5, 6]);
     let function = Function::new("center_crop_pad", 2);
