@@ -157,6 +157,8 @@ class Nodes:
             attributes["nearest_mode"] = self.one(["round_prefer_floor", "round_prefer_ceil", "floor", "ceil"])
         if mode == "cubic":
             attributes.update(cubic_coeff_a=self.one([-0.5, -0.75]), exclude_outside=self.int(0, 1))
+        if mode == "linear" and self.chance(0.3):
+            attributes["exclude_outside"] = 1
         if mode != "nearest" and how != "tf_crop_and_resize" and self.chance(0.3):
             attributes["antialias"] = 1
         some = self.chance(0.5)
@@ -172,7 +174,11 @@ class Nodes:
         if self.chance(0.5):
             scales = before(1.0) + [self.one([0.5, 0.6, 1.5, 2.0, 2.3, 0.34, 3.0]) for _ in range(spatial)]
             return Case("Resize", 19, [self.input(x), region, self.constant(scales, np.float32)], **attributes)
-        sizes = ([] if some else list(x.shape[:2])) + self.extents(spatial, 1, 12)
+        extents = self.extents(spatial, 1, 12)
+        if how == "tf_crop_and_resize":
+            # onnxruntime does not crop where the extent stays.
+            extents = [d + (d == n) for d, n in zip(extents, x.shape[2:])]
+        sizes = ([] if some else list(x.shape[:2])) + extents
         if some and how != "tf_crop_and_resize" and self.chance(0.4):
             attributes["keep_aspect_ratio_policy"] = self.one(["not_larger", "not_smaller"])
         return Case("Resize", 19, [self.input(x), region, None, self.constant(sizes)], **attributes)

@@ -79,7 +79,7 @@ pub enum PoolKind {
 pub enum ResizeMode {
     Nearest(Nearest),
     Linear,
-    Cubic { a: f32, exclude_outside: bool },
+    Cubic { a: f32 },
 }
 
 /// Rounding of nearest Resize.
@@ -124,6 +124,8 @@ pub struct ResizeAttrs {
     pub roi: Option<(Vec<f32>, Vec<f32>)>,
     /// Low-pass filter when shrinking.
     pub antialias: bool,
+    /// Elements outside have no weight, instead of repeating the border.
+    pub exclude_outside: bool,
 }
 
 /// The body of a control-flow operation: a graph whose inputs are the operation's operands, those it captures from around

@@ -129,6 +129,20 @@ impl Dim {
         match (self, other) {
             (Dim::Const(1), x) | (x, Dim::Const(1)) => x.clone(),
             (Dim::Const(0), _) | (_, Dim::Const(0)) => Dim::Const(0),
+            // One order, so that products of the same factors are equal: the number last and one only, symbols by name.
+            (Dim::Const(_), Dim::Expr(_)) => other.mul(self),
+            (Dim::Expr(e), Dim::Const(n)) => match &**e {
+                DimExpr::Mul(x, Dim::Const(m)) if m.checked_mul(*n).is_some() => x.mul(&Dim::Const(m.wrapping_mul(*n))),
+                _ => Dim::combine(self, other, i64::checked_mul, DimExpr::Mul),
+            },
+            (Dim::Expr(a), Dim::Expr(b)) => match (&**a, &**b) {
+                (DimExpr::Mul(x, n @ Dim::Const(_)), _) => x.mul(other).mul(n),
+                (_, DimExpr::Mul(x, n @ Dim::Const(_))) => self.mul(x).mul(n),
+                (DimExpr::Symbol(a), DimExpr::Symbol(b)) if a > b => {
+                    Dim::combine(other, self, i64::checked_mul, DimExpr::Mul)
+                }
+                _ => Dim::combine(self, other, i64::checked_mul, DimExpr::Mul),
+            },
             _ => Dim::combine(self, other, i64::checked_mul, DimExpr::Mul),
         }
     }

@@ -39,6 +39,7 @@ fn simple(cx: &mut Context<'_, '_>, x: ValueId, scales: Vec<f32>) -> Results {
         scales: Some(scales),
         roi: None,
         antialias: false,
+        exclude_outside: false,
     };
     Ok(vec![cx.emit(Op::Resize(attrs), &[x])?])
 }
@@ -92,10 +93,7 @@ fn rules(cx: &Context<'_, '_>) -> Result<(ResizeMode, Coordinates), NodeError> {
     let mode = match attributes.text_or("mode", "nearest")? {
         "nearest" => ResizeMode::Nearest(nearest),
         "linear" => ResizeMode::Linear,
-        "cubic" => ResizeMode::Cubic {
-            a: attributes.float_or("cubic_coeff_a", -0.75)?,
-            exclude_outside: attributes.flag("exclude_outside")?,
-        },
+        "cubic" => ResizeMode::Cubic { a: attributes.float_or("cubic_coeff_a", -0.75)? },
         other => return invalid(format!("mode {other:?}; nearest, linear or cubic is expected")),
     };
     let coordinates = match attributes.text_or("coordinate_transformation_mode", "half_pixel")? {
@@ -126,6 +124,7 @@ pub(crate) fn resize(cx: &mut Context<'_, '_>) -> Results {
         None => (0..shape.len()).collect(),
     };
     let antialias = cx.node.attributes.flag("antialias")?;
+    let exclude_outside = cx.node.attributes.flag("exclude_outside")?;
     // An operand that is there but empty counts as omitted.
     let given = |cx: &Context<'_, '_>, i: usize| cx.optional(i).filter(|id| cx.ty(*id).elements() != Some(0));
     if let Coordinates::TfCropAndResize { extrapolation } = coordinates
@@ -161,7 +160,7 @@ pub(crate) fn resize(cx: &mut Context<'_, '_>) -> Results {
         }
         _ => return invalid("either scales or sizes are expected"),
     };
-    let attrs = ResizeAttrs { mode, coordinates, sizes, scales, roi, antialias };
+    let attrs = ResizeAttrs { mode, coordinates, sizes, scales, roi, antialias, exclude_outside };
     Ok(vec![cx.emit(Op::Resize(attrs), &operands)?])
 }
 

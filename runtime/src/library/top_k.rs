@@ -52,11 +52,11 @@ pub fn top_k(
     })
 }
 
-/// An integer that is the smaller the earlier the element comes. Floats are in total order.
+/// An integer that is the smaller the earlier the element comes. Floats are in total order, but for zeros, which are equal.
 fn key<T: Number>(x: T, largest: bool) -> u64 {
     const SIGN: u64 = 1 << 63;
     let ascending = if T::FLOAT {
-        let bits = x.float().to_bits();
+        let bits = (x.float() + 0.0).to_bits();
         if bits & SIGN == 0 { bits | SIGN } else { !bits }
     } else if T::of_int(-1) < T::of_int(0) {
         x.int() as u64 ^ SIGN

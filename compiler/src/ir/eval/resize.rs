@@ -16,10 +16,11 @@ pub struct ResizeTap {
 /// Input coordinate of a result position, in f32 as the format's implementations do it.
 fn coordinate(attrs: &ResizeAttrs, d: usize, input: usize, output: usize, at: usize, scale: f32) -> f32 {
     let (x, n, m) = (at as f32, input as f32, output as f32);
-    let half = (x + 0.5) / scale - 0.5;
+    let centre = (x + 0.5) / scale;
+    let half = centre - 0.5;
     match attrs.coordinates {
         Coordinates::HalfPixel => half,
-        Coordinates::HalfPixelSymmetric => n / 2.0 * (1.0 - m / (scale * n)) + half,
+        Coordinates::HalfPixelSymmetric => n / 2.0 * (1.0 - m / (scale * n)) + centre - 0.5,
         Coordinates::PytorchHalfPixel => {
             if output > 1 {
                 half
@@ -63,7 +64,7 @@ pub fn resize_taps(attrs: &ResizeAttrs, d: usize, input: usize, output: usize) -
         let sources = match attrs.mode {
             ResizeMode::Nearest(rounding) => vec![(nearest(x, rounding, input), 1.0)],
             ResizeMode::Linear => spread(attrs, f64::from(x), input, scale, 1.0, |t| (1.0 - t).max(0.0)),
-            ResizeMode::Cubic { a, .. } => spread(attrs, f64::from(x), input, scale, 2.0, |t| cubic(t, f64::from(a))),
+            ResizeMode::Cubic { a } => spread(attrs, f64::from(x), input, scale, 2.0, |t| cubic(t, f64::from(a))),
         };
         ResizeTap { sources, outside }
     };
@@ -101,7 +102,6 @@ fn spread(
     kernel: impl Fn(f64) -> f64,
 ) -> Vec<(usize, f64)> {
     let narrow = if attrs.antialias { f64::from(scale).min(1.0) } else { 1.0 };
-    let exclude = matches!(attrs.mode, ResizeMode::Cubic { exclude_outside: true, .. });
     let last = input as i64 - 1;
     let floor = x.floor();
     // No wider than the data: what lies further out is at the edge or left out anyway.
@@ -110,7 +110,7 @@ fn spread(
     for k in start..=(1 - start) {
         let at = (floor as i64).saturating_add(k);
         let weight = kernel(((k as f64 + floor - x) * narrow).abs());
-        if weight == 0.0 || (exclude && !(0..=last).contains(&at)) {
+        if weight == 0.0 || (attrs.exclude_outside && !(0..=last).contains(&at)) {
             continue;
         }
         let at = at.clamp(0, last) as usize;

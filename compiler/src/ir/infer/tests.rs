@@ -42,6 +42,20 @@ fn the_larger_of_extents_holds_each_once() {
 }
 
 #[test]
+fn products_have_one_order() {
+    let (b, n, four) = (Dim::symbol("b"), Dim::symbol("n"), Dim::Const(4));
+    assert_eq!(four.mul(&b), b.mul(&four));
+    assert_eq!(n.mul(&b), b.mul(&n));
+    assert_eq!(four.mul(&b).mul(&n).to_string(), "((b * n) * 4)");
+    assert_eq!(b.mul(&n.mul(&four)), b.mul(&four).mul(&n));
+    assert_eq!(b.mul(&four).mul(&Dim::Const(98)), b.mul(&Dim::Const(392)));
+    assert_eq!(four.mul(&b).larger(&b.mul(&four)), b.mul(&four));
+    // What does not fit stays a product of two numbers.
+    let large = Dim::Const(i64::MAX);
+    assert_eq!(b.mul(&large).mul(&four).known(), None);
+}
+
+#[test]
 fn windows() {
     let ok = |op, shapes: &[&[i64]], wanted: &str| assert_eq!(typed(op, shapes).unwrap(), wanted);
     ok(conv(window(&[3, 3], 2, 1), 1), &[&[1, 3, 224, 224], &[64, 3, 3, 3]], "f32[1, 64, 112, 112]");

@@ -240,9 +240,7 @@ fn describe_resize(attrs: &ResizeAttrs) -> Out {
             out.with("mode", word("nearest")).with("rounding", word(rounding))
         }
         ResizeMode::Linear => out.with("mode", word("linear")),
-        ResizeMode::Cubic { a, exclude_outside } => {
-            out.with("mode", word("cubic")).with("a", number(a)).flag("exclude_outside", exclude_outside)
-        }
+        ResizeMode::Cubic { a } => out.with("mode", word("cubic")).with("a", number(a)),
     };
     let (coordinates, extrapolation) = match attrs.coordinates {
         Coordinates::HalfPixel => ("half_pixel", None),
@@ -263,7 +261,7 @@ fn describe_resize(attrs: &ResizeAttrs) -> Out {
     if let Some((begin, end)) = &attrs.roi {
         out = out.with("roi_begin", numbers(begin)).with("roi_end", numbers(end));
     }
-    out.flag("antialias", attrs.antialias)
+    out.flag("antialias", attrs.antialias).flag("exclude_outside", attrs.exclude_outside)
 }
 
 /// The operation of this name with these attributes and `given` operands. Types of results that an operation carries are left
@@ -486,7 +484,7 @@ fn build_resize(a: &Attrs) -> Result<ResizeAttrs, String> {
             other => return Err(format!("there is no rounding {other}")),
         }),
         "linear" => ResizeMode::Linear,
-        "cubic" => ResizeMode::Cubic { a: a.value("a")?, exclude_outside: a.flag("exclude_outside")? },
+        "cubic" => ResizeMode::Cubic { a: a.value("a")? },
         other => return Err(format!("there is no interpolation {other}")),
     };
     let coordinates = match a.word("coordinates")?.as_str() {
@@ -501,5 +499,6 @@ fn build_resize(a: &Attrs) -> Result<ResizeAttrs, String> {
     };
     let scales = if a.has("scales") { Some(a.list("scales")?) } else { None };
     let roi = if a.has("roi_begin") { Some((a.list("roi_begin")?, a.list("roi_end")?)) } else { None };
-    Ok(ResizeAttrs { mode, coordinates, sizes: a.ints("sizes")?, scales, roi, antialias: a.flag("antialias")? })
+    let (antialias, exclude_outside) = (a.flag("antialias")?, a.flag("exclude_outside")?);
+    Ok(ResizeAttrs { mode, coordinates, sizes: a.ints("sizes")?, scales, roi, antialias, exclude_outside })
 }

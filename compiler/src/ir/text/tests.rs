@@ -32,7 +32,15 @@ fn fused() -> Expression {
 fn resize(mode: ResizeMode, coordinates: Coordinates) -> Op {
     let roi = Some((vec![0.0; 4], vec![1.0; 4]));
     let scales = Some(vec![1.0, 1.0, 2.0, 1.5]);
-    Op::Resize(ResizeAttrs { mode, coordinates, sizes: known(&[1, 4, 8, 6]), scales, roi, antialias: true })
+    Op::Resize(ResizeAttrs {
+        mode,
+        coordinates,
+        sizes: known(&[1, 4, 8, 6]),
+        scales,
+        roi,
+        antialias: true,
+        exclude_outside: true,
+    })
 }
 
 /// Products, windows and normalisations: operation, f32 operands, results.
@@ -84,7 +92,7 @@ fn heavy() -> Vec<(Op, Vec<Vec<usize>>, usize)> {
 fn light() -> Vec<(Op, Vec<Vec<usize>>, usize)> {
     let x = || vec![1, 4, 4, 4];
     let pad = |mode| Op::Pad { mode, pads: known(&[0, 0, 1, 1, 0, 0, 1, -1]) };
-    let cubic = ResizeMode::Cubic { a: -0.75, exclude_outside: true };
+    let cubic = ResizeMode::Cubic { a: -0.75 };
     vec![
         (Op::Cast(DType::I64), vec![x()], 1),
         (Op::Requantize { to: DType::U8, expression: fused() }, vec![x()], 1),

@@ -15,7 +15,7 @@ fn resizes() {
         ResizeMode::Nearest(Nearest::Floor),
         ResizeMode::Nearest(Nearest::RoundPreferFloor),
         ResizeMode::Linear,
-        ResizeMode::Cubic { a: -0.75, exclude_outside: false },
+        ResizeMode::Cubic { a: -0.75 },
     ];
     let coordinates = [
         Coordinates::HalfPixel,
@@ -34,7 +34,15 @@ fn resizes() {
             }
             for (h, w) in [(14, 10), (3, 19), (1, 1)] {
                 let sizes = Ints::Known([1, 5, h, w].map(|d| Dim::from(d as i64)).to_vec());
-                let attrs = ResizeAttrs { mode, coordinates, sizes, scales: None, roi: None, antialias: false };
+                let attrs = ResizeAttrs {
+                    mode,
+                    coordinates,
+                    sizes,
+                    scales: None,
+                    roi: None,
+                    antialias: false,
+                    exclude_outside: false,
+                };
                 let x = floats(&[1, 5, 7, 5], 1);
                 for (from, to) in [(Plain, Gap), (Blocked([1; 4]), Blocked([0, 1, 2, 0]))] {
                     let case = Case::new(Op::Resize(attrs.clone()), vec![(x.clone(), from)], to);
@@ -46,7 +54,8 @@ fn resizes() {
     // Nothing is made of any rank.
     let sizes = Ints::Known([1, 2, 0, 21, 6].map(Dim::Const).to_vec());
     let (mode, coordinates) = (ResizeMode::Linear, Coordinates::HalfPixel);
-    let attrs = ResizeAttrs { mode, coordinates, sizes, scales: None, roi: None, antialias: false };
+    let attrs =
+        ResizeAttrs { mode, coordinates, sizes, scales: None, roi: None, antialias: false, exclude_outside: false };
     all.push(Case::new(Op::Resize(attrs), vec![(floats(&[1, 2, 2, 7, 2], 1), Plain)], Plain));
     check_all(all, 133);
 }

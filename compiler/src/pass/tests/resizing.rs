@@ -13,14 +13,16 @@ fn resize(from: &[usize], to: &[usize], mode: ResizeMode, coordinates: Coordinat
         let part = |a: f32, b: f32| (0..rank).map(|d| if d + 2 < rank { a.round() } else { b }).collect();
         (part(0.0, -0.3), part(1.0, 1.2))
     });
-    let y = net.op(Op::Resize(ResizeAttrs { mode, coordinates, sizes, scales: None, roi, antialias }), &[x]);
+    let exclude_outside = matches!(mode, ResizeMode::Cubic { .. });
+    let attrs = ResizeAttrs { mode, coordinates, sizes, scales: None, roi, antialias, exclude_outside };
+    let y = net.op(Op::Resize(attrs), &[x]);
     net.outputs(&[y])
 }
 
 #[test]
 fn every_rank_and_mode() {
     let linear = ResizeMode::Linear;
-    let cubic = ResizeMode::Cubic { a: -0.5, exclude_outside: true };
+    let cubic = ResizeMode::Cubic { a: -0.5 };
     let nearest = ResizeMode::Nearest(Nearest::Ceil);
     let crop = Coordinates::TfCropAndResize { extrapolation: 7.0 };
     let (half, shifted) = (Coordinates::HalfPixel, Coordinates::TfHalfPixelForNn);
@@ -47,7 +49,7 @@ fn every_rank_and_mode() {
 
 #[test]
 fn many_taps_are_products() {
-    for mode in [ResizeMode::Linear, ResizeMode::Cubic { a: -0.75, exclude_outside: false }] {
+    for mode in [ResizeMode::Linear, ResizeMode::Cubic { a: -0.75 }] {
         let graph = resize(&[1, 2, 60, 47], &[1, 2, 4, 4], mode, Coordinates::HalfPixel, true);
         let after = run(&graph, &[&SplitResize]).graph;
         assert_same(&graph, &after);

@@ -35,7 +35,8 @@ fn check(x: &[f32], shape: [usize; 3], k: usize, largest: bool) {
         let at = |i: usize, extent: usize| (line / inner * extent + i) * inner + line % inner;
         let mut wanted: Vec<usize> = (0..extent).collect();
         wanted.sort_by(|a, b| {
-            let order = x[at(*a, extent)].total_cmp(&x[at(*b, extent)]);
+            // Zeros of either sign are equal.
+            let order = (x[at(*a, extent)] + 0.0).total_cmp(&(x[at(*b, extent)] + 0.0));
             if largest { order.reverse() } else { order }
         });
         for (i, from) in wanted.iter().take(k).enumerate() {

@@ -69,7 +69,7 @@ fn operations_agree_with_onnxruntime() {
         }
         count += 1;
     }
-    assert_eq!(count, 32);
+    assert_eq!(count, 33);
 }
 
 #[test]
