@@ -1,9 +1,9 @@
 //! Recurrent cells: RNN, GRU and LSTM over all steps of a sequence, the input's share of the gates being an operand.
 //!
 //! The steps of a sequence follow each other inside an item; what workers divide is directions and samples. In each step the
-//! hidden states of a few samples are multiplied with the recurrent weights in register tiles ([`product`]), the weights packed
+//! hidden states of a few samples are multiplied with the recurrent weights in register tiles (`product`), the weights packed
 //! in the order in which they are read; the gates go to scratch memory, and from there, a vector of hidden units at a time,
-//! through the cell's functions ([`cell`]). Formulas: <https://onnx.ai/onnx/operators/onnx__LSTM.html> and its neighbours.
+//! through the cell's functions (`cell`). Formulas: <https://onnx.ai/onnx/operators/onnx__LSTM.html> and its neighbours.
 
 mod cell;
 mod product;

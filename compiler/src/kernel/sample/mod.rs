@@ -1,7 +1,7 @@
 //! Samples between the elements of an image: GridSample, and the columns of a deformed convolution.
 //!
-//! For a run of places the taps (offsets and weights) are computed as vectors and kept in scratch memory ([`taps`]); all
-//! channels are then read by them ([`read`]). Where the image lies in channel blocks, a tap of a place is a load of as many
+//! For a run of places the taps (offsets and weights) are computed as vectors and kept in scratch memory (`taps`); all
+//! channels are then read by them (`read`). Where the image lies in channel blocks, a tap of a place is a load of as many
 //! channels as a vector has lanes; where it lies in planes, a gather of as many places.
 
 mod read;
