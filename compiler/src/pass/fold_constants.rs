@@ -57,6 +57,9 @@ impl Pass for FoldConstants {
     }
 }
 
+const OVER_BUDGET: &str = "over the folding budget: computed at run time";
+const REFUSED: &str = "an operand cannot be evaluated: computed at run time";
+
 /// Bytes of a list of values.
 fn bytes_of(graph: &Graph, values: &[ValueId]) -> usize {
     values.iter().fold(0, |sum, v| sum.saturating_add(graph.ty(*v).stored_bytes().unwrap_or(usize::MAX)))
@@ -113,36 +116,36 @@ impl Left {
         node.inputs.iter().any(|v| graph.weight(*v).is_none())
     }
 
-    /// Evaluates what a node needs. `None` beyond the budget.
-    fn hold(&mut self, graph: &Graph, node: &Node, cx: &mut PassContext<'_>) -> Option<()> {
+    /// Evaluates what a node needs, or says why not.
+    fn hold(&mut self, graph: &Graph, node: &Node, cx: &mut PassContext<'_>) -> Result<(), &'static str> {
         let limit = cx.options.limits.folded_bytes;
         if self.bytes > limit {
-            return None;
+            return Err(OVER_BUDGET);
         }
         let mut waiting = node.inputs.clone();
         let mut needed = BTreeSet::new();
         while let Some(value) = waiting.pop() {
             let met = self.grown.get_index_of(&value).filter(|_| !self.held.contains_key(&value));
-            if let Some(met) = met.filter(|met| needed.insert(*met)) {
-                waiting.extend(graph.producer(*self.grown.get_index(met)?.0).into_iter().flat_map(|n| &n.inputs));
+            if met.is_some_and(|met| needed.insert(met)) {
+                waiting.extend(graph.producer(value).into_iter().flat_map(|n| &n.inputs));
             }
         }
         for met in needed {
-            let node = graph.producer(*self.grown.get_index(met)?.0)?;
-            if node.outputs.iter().all(|v| self.held.contains_key(v)) {
+            let producer = self.grown.get_index(met).and_then(|(value, _)| graph.producer(*value));
+            let Some(node) = producer.filter(|n| !n.outputs.iter().all(|v| self.held.contains_key(v))) else {
                 continue;
-            }
+            };
             let (bytes, operands) = (bytes_of(graph, &node.outputs), bytes_of(graph, &node.inputs));
             self.bytes = self.bytes.saturating_add(bytes);
             // Nothing stays of it but the work.
             if self.bytes > limit || !cx.spend(bytes, operands, bytes) {
                 self.bytes = usize::MAX;
-                return None;
+                return Err(OVER_BUDGET);
             }
-            let results = self.evaluate(graph, node)?;
+            let results = self.evaluate(graph, node).ok_or(REFUSED)?;
             self.held.extend(node.outputs.iter().copied().zip(results));
         }
-        Some(())
+        Ok(())
     }
 
     /// The results of a node whose operands are constants or held.
@@ -187,9 +190,13 @@ fn fold(graph: &Graph, id: NodeId, left: &mut Left, cx: &mut PassContext<'_>) ->
     // Halves become what kernels read, however much that is.
     let halves = matches!(node.op, Op::Cast(DType::F32)) && bytes == operands.saturating_mul(2);
     let freed = if halves { bytes } else { freed_bytes(graph, node) };
-    let held = !left.has_grown(graph, node) || left.hold(graph, node, cx).is_some();
-    if !held || products(graph, node) > MAX_PRODUCTS || !cx.spend(bytes, operands, freed) {
-        cx.remark(node, "over the folding budget: computed at run time");
+    let held = if left.has_grown(graph, node) { left.hold(graph, node, cx) } else { Ok(()) };
+    let spent = held.and_then(|()| match products(graph, node) <= MAX_PRODUCTS && cx.spend(bytes, operands, freed) {
+        true => Ok(()),
+        false => Err(OVER_BUDGET),
+    });
+    if let Err(why) = spent {
+        cx.remark(node, why);
         return None;
     }
     let results = left.evaluate(graph, node)?;

@@ -63,6 +63,10 @@ fn windows() {
     let same = Window { auto_pad: AutoPad::SameUpper, ..window(&[3], 2, 0) };
     ok(conv(same.clone(), 1), &[&[1, 2, 7], &[2, 2, 3]], "f32[1, 2, 4]");
     assert_eq!(infer::conv_pads(&same, &[6]), (vec![0], vec![1]));
+    // A window that skips elements begins with the first one.
+    let sparse = Window { auto_pad: AutoPad::SameUpper, ..window(&[1], 4, 0) };
+    assert_eq!(infer::conv_pads(&sparse, &[9]), (vec![0], vec![0]));
+    ok(conv(sparse, 1), &[&[1, 2, 9], &[2, 2, 1]], "f32[1, 2, 3]");
     let pool = |ceil| Op::Pool { kind: PoolKind::Max, window: window(&[2, 2], 2, 0), ceil, column_major: false };
     ok(pool(true), &[&[1, 1, 5, 5]], "f32[1, 1, 3, 3]");
     ok(pool(false), &[&[1, 1, 5, 5]], "f32[1, 1, 2, 2]");

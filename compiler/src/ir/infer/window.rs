@@ -67,9 +67,9 @@ pub fn conv_pads(window: &Window, input: &[usize]) -> (Vec<i64>, Vec<i64>) {
     let total = |i: usize| {
         let (size, stride) = (input[i] as i64, window.stride[i] as i64);
         let out = (size + stride - 1) / stride;
-        (out - 1) * stride + reach(window, i) - size
+        // A window that skips elements has no padding and not less; the last elements are left over.
+        ((out - 1) * stride + reach(window, i) - size).max(0)
     };
-    // A window that skips elements has less than no padding, cut in halves towards zero, as onnxruntime does it.
     let halves = |total: i64| {
         let begin = (total + i64::from(window.auto_pad == AutoPad::SameLower)) / 2;
         (begin, total - begin)
