@@ -43,6 +43,11 @@ pub fn binary(op: BinaryOp, a: &TensorView, b: &TensorView, out: &mut TensorView
         let exponents = with_type!(b.dtype, T => exponents::<T>(b))?;
         return with_type!(a.dtype, T => power::<T>(a, (&exponents, b.shape), out));
     }
+    if a.dtype == DType::I64
+        && let Some(done) = binary_i64(op, a, b, out)
+    {
+        return done;
+    }
     if op.is_comparison() {
         return with_type!(a.dtype, T => zip::<T, T, u8>(a, b, out, |x, y| {
             Ok(if T::FLOAT { op.float(x.float(), y.float()) as u8 } else { op.int(x.int(), y.int())? as u8 })
@@ -56,6 +61,28 @@ pub fn binary(op: BinaryOp, a: &TensorView, b: &TensorView, out: &mut TensorView
         _ => zip::<T, T, T>(a, b, out, |x, y| {
             Ok(if T::FLOAT { T::of_float(op.float(x.float(), y.float())) } else { T::of_int(op.int(x.int(), y.int())?) })
         }),
+    })
+}
+
+/// What models do with positions and masks, in loops of their own that become vectors.
+fn binary_i64(
+    op: BinaryOp,
+    a: &TensorView,
+    b: &TensorView,
+    out: &mut TensorViewMut,
+) -> Option<Result<(), LibraryError>> {
+    Some(match op {
+        BinaryOp::Add => zip::<i64, i64, i64>(a, b, out, |x, y| Ok(x.wrapping_add(y))),
+        BinaryOp::Sub => zip::<i64, i64, i64>(a, b, out, |x, y| Ok(x.wrapping_sub(y))),
+        BinaryOp::Mul => zip::<i64, i64, i64>(a, b, out, |x, y| Ok(x.wrapping_mul(y))),
+        BinaryOp::Min => zip::<i64, i64, i64>(a, b, out, |x, y| Ok(x.min(y))),
+        BinaryOp::Max => zip::<i64, i64, i64>(a, b, out, |x, y| Ok(x.max(y))),
+        BinaryOp::Equal => zip::<i64, i64, u8>(a, b, out, |x, y| Ok(u8::from(x == y))),
+        BinaryOp::Less => zip::<i64, i64, u8>(a, b, out, |x, y| Ok(u8::from(x < y))),
+        BinaryOp::LessOrEqual => zip::<i64, i64, u8>(a, b, out, |x, y| Ok(u8::from(x <= y))),
+        BinaryOp::Greater => zip::<i64, i64, u8>(a, b, out, |x, y| Ok(u8::from(x > y))),
+        BinaryOp::GreaterOrEqual => zip::<i64, i64, u8>(a, b, out, |x, y| Ok(u8::from(x >= y))),
+        _ => return None,
     })
 }
 
@@ -114,6 +141,14 @@ fn zip_slices<A: Copy, B: Copy, C: Number>(
             let (a, b) = (&a[oa as usize..][..length], &b[ob as usize..][..length]);
             return row.iter_mut().zip(a.iter().zip(b)).try_for_each(|(to, (a, b))| f(*a, *b).map(|c| *to = c));
         }
+        if (ia, ib) == (1, 0) {
+            let (a, b) = (&a[oa as usize..][..length], b[ob as usize]);
+            return row.iter_mut().zip(a).try_for_each(|(to, a)| f(*a, b).map(|c| *to = c));
+        }
+        if (ia, ib) == (0, 1) {
+            let (a, b) = (a[oa as usize], &b[ob as usize..][..length]);
+            return row.iter_mut().zip(b).try_for_each(|(to, b)| f(a, *b).map(|c| *to = c));
+        }
         for to in row {
             *to = f(a[oa as usize], b[ob as usize])?;
             oa += ia;
@@ -130,15 +165,28 @@ pub fn select(c: &TensorView, a: &TensorView, b: &TensorView, out: &mut TensorVi
     let sc = broadcast_strides(c.shape, out.shape).ok_or_else(not_broadcast)?;
     let sa = broadcast_strides(a.shape, out.shape).ok_or_else(not_broadcast)?;
     let sb = broadcast_strides(b.shape, out.shape).ok_or_else(not_broadcast)?;
-    let (ic, ia, ib) = (last(&sc), last(&sa), last(&sb));
-    let width = out.dtype.bytes();
-    expect(width > 0, "numbers and bool")?;
-    let shape = out.shape;
-    let mut to = out.bytes.chunks_exact_mut(width);
-    rows(shape, [&sc, &sa, &sb], [0; 3], |[mut oc, mut oa, mut ob], length| {
+    let strides = [&sc[..], &sa[..], &sb[..]];
+    match out.dtype.bytes() {
+        1 => choose::<1>([c.bytes, a.bytes, b.bytes], strides, out),
+        2 => choose::<2>([c.bytes, a.bytes, b.bytes], strides, out),
+        4 => choose::<4>([c.bytes, a.bytes, b.bytes], strides, out),
+        8 => choose::<8>([c.bytes, a.bytes, b.bytes], strides, out),
+        _ => Err(LibraryError::Operands { accepted: "numbers and bool" }),
+    }
+}
+
+/// The same for elements of `N` bytes.
+fn choose<const N: usize>(
+    [c, a, b]: [&[u8]; 3],
+    strides: [&[isize]; 3],
+    out: &mut TensorViewMut,
+) -> Result<(), LibraryError> {
+    let (a, b, shape) = (a.as_chunks::<N>().0, b.as_chunks::<N>().0, out.shape);
+    let [ic, ia, ib] = strides.map(last);
+    let mut to = out.bytes.as_chunks_mut::<N>().0.iter_mut();
+    rows(shape, strides, [0; 3], |[mut oc, mut oa, mut ob], length| {
         for to in to.by_ref().take(length) {
-            let (from, at) = if c.bytes[oc as usize] != 0 { (a.bytes, oa) } else { (b.bytes, ob) };
-            to.copy_from_slice(&from[at as usize * width..][..width]);
+            *to = if c[oc as usize] != 0 { a[oa as usize] } else { b[ob as usize] };
             oc += ic;
             oa += ia;
             ob += ib;
