@@ -54,6 +54,15 @@ pub fn expect_type(cx: &LowerContext<'_>, value: ValueId, dtype: DType) -> Resul
     if found == dtype { Ok(()) } else { Err(NoKernel(format!("{value} is {}, not {}", found.name(), dtype.name()))) }
 }
 
+/// Refuses a plane in which offsets, in the units of its strides, do not fit the 32-bit lanes that they are computed in.
+pub fn expect_offsets(extents: &[usize], strides: &[i64]) -> Result<(), NoKernel> {
+    let steps = extents.iter().zip(strides).map(|(n, stride)| (*n as i64 - 1).saturating_mul(*stride));
+    match steps.fold(0i64, i64::saturating_add) <= i64::from(i32::MAX) {
+        true => Ok(()),
+        false => Err(NoKernel("a plane of more bytes than 32 bits count".into())),
+    }
+}
+
 /// Extents and strides of a plain view.
 pub fn plain(view: &View) -> Result<(&[usize], &[i64]), NoKernel> {
     match view {

@@ -6,7 +6,7 @@
 
 use super::gather::INDEX_OUT_OF_RANGE;
 use super::halo::zero_halo;
-use super::operand::{place, plain};
+use super::operand::{expect_offsets, place, plain};
 use super::{KernelCall, LowerContext, Lowered, NoKernel, Operand, View};
 use crate::ir::{Graph, Node, Op, ValueId};
 use crate::tile::{
@@ -335,6 +335,7 @@ pub fn lower(cx: &LowerContext<'_>, node: &Node) -> Result<Lowered, NoKernel> {
     else {
         return Err(NoKernel("an image that is not in channel blocks".into()));
     };
+    expect_offsets(&[h, w], &from[2..])?;
     let ((corners, at), (images, of)) = (place(cx, corners)?, place(cx, images)?);
     let (&[region, 4], &[8]) = (plain(&at)?.1, plain(&of)?.1) else {
         return Err(NoKernel("regions that are not contiguous".into()));

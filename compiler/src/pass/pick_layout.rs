@@ -1,10 +1,10 @@
 //! pick-layout: decides for every value whether it lies plain or in channel blocks, and the halo of those in blocks.
 //!
-//! Needs: a fused graph with known shapes. Leaves: every 2-d convolution and pooling, and the element-wise arithmetic,
-//! concatenations, resizes, samplings and alignments between them, on channel blocks as wide as a vector; all else plain; a reorder on
-//! each edge where the two meet (shared by all readers); each blocked value with the halo that its widest reader needs, so that
-//! kernels have no edge cases. A value with few channels that only enters the network is laid out as padded planes
-//! (blocks of one channel), so that the first convolution multiplies no zeros.
+//! Needs: a fused graph with known shapes. Leaves: every 2-d convolution and pooling, samplings and alignments of regions,
+//! and the element-wise arithmetic, concatenations and resizes between them, on channel blocks as wide as a vector; all else
+//! plain; a reorder on each edge where the two meet (shared by all readers); each blocked value with the halo that its
+//! widest reader needs, so that kernels have no edge cases. A value with few channels that only enters the network is laid
+//! out as padded planes (blocks of one channel), so that the first convolution multiplies no zeros.
 
 use super::{Pass, PassContext, PassError};
 use crate::ir::infer::explicit;

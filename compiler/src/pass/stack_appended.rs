@@ -17,9 +17,11 @@ impl Rule for StackAppended {
     }
     fn at(&self, graph: &Graph, node: &Node) -> Result<Patch, Miss> {
         let Op::Loop { body, trip, condition, carried, results } = &node.op else { return Err(Miss::Elsewhere) };
-        let which = (0..*carried).find(|i| part(body, *i).is_some()).ok_or(Miss::Elsewhere)?;
         let before = usize::from(*trip) + usize::from(*condition);
-        let rows = row_extents(graph.ty(node.inputs[before + which]), &results[which])?;
+        let extents = |i: usize| row_extents(graph.ty(node.inputs[before + i]), &results[i]).map(|rows| (i, rows));
+        let mut appended = (0..*carried).filter(|i| part(body, *i).is_some()).map(extents);
+        let first = appended.next().ok_or(Miss::Elsewhere)?;
+        let (which, rows) = appended.fold(first, Result::or)?;
         let new = stacking(body, which, rows).ok_or(Miss::Elsewhere)?;
 
         let (mut operands, mut types, mut old) = (node.inputs.clone(), results.clone(), node.outputs.clone());

@@ -212,6 +212,9 @@ fn equal_sizes(cx: &Context<'_, '_>, parts: usize, extent: &Dim) -> Result<Vec<D
 
 /// A slice of which only a run can tell how many extents change.
 fn slice_of_unknown_axes(cx: &mut Context<'_, '_>, x: ValueId, rank: usize) -> Results {
+    if !cx.ty(x).is_plain_tensor() {
+        return unsupported(format!("a slice of {} along unknown axes; a tensor of known rank is accepted", cx.ty(x)));
+    }
     let operands: Vec<Option<ValueId>> = (0..5).map(|i| cx.optional(i)).collect();
     let shape = (0..rank).map(|_| cx.fresh()).collect();
     cx.function(Function::new("slice", 5), &operands, vec![Type::new(cx.dtype(x), shape)])

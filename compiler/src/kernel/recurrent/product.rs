@@ -97,42 +97,4 @@ impl Spec {
         let (left, zero) = (k.ssub(hidden, column), k.num(0));
         Some(k.smax(left, zero))
     }
-
-    /// The states at the start: those given, else zeros.
-    pub(super) fn start(&self, k: &mut Builder, to: PointerRef, from: Option<PointerRef>) {
-        let lanes = i64::from(k.lanes());
-        let (begin, end) = (k.num(0), k.num((self.samples.1 * self.hidden) as i64));
-        k.for_(begin, end, lanes, |k, at| {
-            let (left, offset) = (k.ssub(end, at), k.mul_const(at, 4));
-            let value = match from {
-                Some(from) => {
-                    let from = k.pointer(from, offset);
-                    k.load_first(from, 0, left)
-                }
-                None => {
-                    let zero = k.float(0.0);
-                    k.vector(VectorOp::Copy(zero))
-                }
-            };
-            let to = k.pointer(to, offset);
-            k.store_first(to, 0, value, left);
-        });
-    }
-
-    /// A loop over the samples and the vectors of their hidden units: offsets of a sample's states, of its gates and of its share of
-    /// the input, and the number of units from there on.
-    pub(super) fn units(&self, k: &mut Builder, body: &mut dyn FnMut(&mut Builder, [ScalarId; 3], Option<ScalarId>)) {
-        let lanes = i64::from(k.lanes());
-        let own = (self.cell.gates() * self.padded(k.lanes())) as i64;
-        let row = (self.directions() * self.cell.gates() * self.hidden) as i64;
-        k.for_count(self.samples.1 as i64, |k, sample| {
-            let (begin, end) = (k.num(0), k.num(self.hidden as i64));
-            k.for_(begin, end, lanes, |k, at| {
-                let offsets =
-                    [self.hidden as i64, own, row].map(|each| self.offset(k, (sample, each as usize), (at, 1)));
-                let left = (self.hidden as i64 % lanes != 0).then(|| k.ssub(end, at));
-                body(k, offsets, left);
-            });
-        });
-    }
 }

@@ -12,7 +12,7 @@ pub use taps::Plane;
 
 use super::halo::zero_halo;
 use super::nest::{Nest, Run};
-use super::operand::{place, plain};
+use super::operand::{expect_offsets, place, plain};
 use super::{KernelCall, LowerContext, Lowered, NoKernel, Operand, View};
 use crate::ir::{Graph, Node, Op, ValueId};
 use crate::tile::{self, Access, Builder, Index, IntBin, Kernel, Mem, PointerRef, ScalarId, Target, VectorOp};
@@ -253,6 +253,11 @@ impl Sampling {
             "grid_sample" => Some(Sampling { window: None, plane: sampling(function).ok()? }),
             "deform_columns" => {
                 let window = DeformWindow::of(function).ok().filter(|w| w.kernel.len() == 2)?;
+                // Places are counted with 32 bits.
+                let numbers = [&window.kernel, &window.strides, &window.dilations, &window.pads];
+                if numbers.into_iter().flatten().any(|n| *n >= 1 << 24) {
+                    return None;
+                }
                 Some(Sampling { window: Some(window), plane: (SampleMode::Linear, SamplePadding::Zeros, true) })
             }
             _ => None,
@@ -287,7 +292,9 @@ fn fitting(graph: &Graph, node: &Node) -> Result<Sampling, NoKernel> {
     else {
         return no("no sampling");
     };
-    let Some(sampling) = Sampling::of(function) else { return no("a window of another rank than 2") };
+    let Some(sampling) = Sampling::of(function) else {
+        return no("a window of another rank than 2, or one of millions of elements");
+    };
     if node.inputs.iter().any(|input| graph.ty(*input).dtype != DType::F32) {
         return no("operands that are not all f32");
     }
@@ -347,7 +354,8 @@ pub fn lower(cx: &LowerContext<'_>, node: &Node) -> Result<Lowered, NoKernel> {
     let to = cx.view(result)?;
     let (mut channels, [y_strides, x_strides]) = channels(cx.target, &sampling, &image, [to, &from])?;
     let (mode, padding, corners) = sampling.plane;
-    let strides = x_strides[2..].iter().map(|s| s / if channels.blocks.is_some() { 1 } else { 4 }).collect();
+    let strides: Vec<i64> = x_strides[2..].iter().map(|s| s / if channels.blocks.is_some() { 1 } else { 4 }).collect();
+    expect_offsets(&image[2..], &strides)?;
     let plane = Plane { mode, padding, corners, extents: image[2..].to_vec(), strides };
     let (nest, source) = match &sampling.window {
         None => (grid_nest(&shape, &y_strides, x_strides[0], &at)?, Source::Grid),

@@ -1,7 +1,7 @@
 //! GridSample, the columns of deformed convolutions, RoiAlign.
 
-use super::super::LowerContext;
 use super::super::harness::{Case, Place, floats};
+use super::super::{LowerContext, operand::expect_offsets};
 use super::check_all;
 use crate::ir::{Op, Type};
 use Place::{Blocked, Gap, Plain, Weight};
@@ -138,6 +138,19 @@ fn deforms_columns() {
         all.push(columns([1, 11, 4, 150], [1, 1], [1, 1], masked, layout));
     }
     check_all(all, 62);
+}
+
+/// Offsets in a plane, its halo among them, are computed in 32-bit lanes; so are places of a window.
+#[test]
+fn planes_and_windows_beyond_32_bits_are_refused() {
+    assert!(expect_offsets(&[1 << 23, 1], &[7 * 64, 64]).is_err());
+    assert!(expect_offsets(&[1 << 22, 1], &[7 * 64, 64]).is_ok());
+    assert!(expect_offsets(&[2, 2], &[i64::MAX, 1]).is_err());
+    let mut case = columns([1, 16, 5, 6], [1, 1], [1, 1], false, [Plain; 4]);
+    let Op::Function { function, .. } = &mut case.op else { unreachable!() };
+    *function = function.clone().with("dilations", Attribute::Ints(vec![1 << 33, 1]));
+    let why = case.check(&super::super::lower).unwrap_err().to_string();
+    assert_eq!(why, "a window of another rank than 2, or one of millions of elements");
 }
 
 /// Operands that are smaller than what they are read as; the library refuses them in words.

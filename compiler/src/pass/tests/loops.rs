@@ -50,6 +50,40 @@ fn appended_rows_are_stacked() {
     assert_same(&none, &after);
 }
 
+/// Two tensors that a loop appends to, of which only the second begins empty.
+#[test]
+fn the_one_that_begins_empty_is_stacked() {
+    let rows = |name: &str| Type::new(DType::F32, vec![Dim::symbol(name), Dim::Const(2)]);
+    let mut body = Net::new();
+    let index = body.graph.add_input("i", Type::known(DType::I64, &[]));
+    let go = body.graph.add_input("go", Type::known(DType::Bool, &[]));
+    let states = ["k", "l"].map(|name| body.graph.add_input(name, rows(name)));
+    let x = body.input("x", &[3, 2]);
+    let row = body.op(Op::Gather { axis: 0 }, &[x, index]);
+    let next = states.map(|state| {
+        let part = unsqueezed(&mut body, row);
+        body.op(Op::Concat { axis: 0 }, &[state, part])
+    });
+    let body = Body::new(body.outputs(&[go, next[0], next[1]]));
+
+    let mut net = Net::new();
+    let (x, start) = (net.input("x", &[3, 2]), net.weight("start", &[1, 2]));
+    let constant = |net: &mut Net, tensor: Tensor| net.graph.add_weight("", Weight::from_tensor(&tensor));
+    let empty = constant(&mut net, Tensor::from_slice::<f32>(&[0, 2], &[]).unwrap());
+    let (trip, go) =
+        (constant(&mut net, Tensor::scalar(3i64)), constant(&mut net, Tensor::from_bools(&[], &[true]).unwrap()));
+    let op = Op::Loop { body, trip: true, condition: true, carried: 2, results: vec![rows("m"), rows("n")] };
+    let made = net.graph.add_node(op, &[trip, go, start, empty, x], 2, "loop").unwrap();
+    let graph = net.outputs(&made);
+    let after = run(&graph, &[&StackAppended]).graph;
+    assert_same(&graph, &after);
+    let carried: Vec<usize> = after
+        .nodes()
+        .filter_map(|node| if let Op::Loop { carried, .. } = node.op { Some(carried) } else { None })
+        .collect();
+    assert_eq!(carried, [1]);
+}
+
 #[test]
 fn other_ways_to_grow_stay() {
     let log = |graph: &Graph| {

@@ -1,6 +1,7 @@
 //! The evaluator on small cases.
 
 mod cases;
+mod resizes;
 
 use super::{EvalError, evaluate, evaluate_with};
 use crate::ir::*;
@@ -44,7 +45,7 @@ fn fill(shape: &[usize], seed: usize) -> Tensor {
 #[test]
 fn operations_agree_with_onnxruntime() {
     let mut count = 0;
-    for case in cases::cases() {
+    for case in cases::cases().into_iter().chain(resizes::cases()) {
         let mut graph = Graph::new("t");
         let mut inputs = Vec::new();
         for (i, shape) in case.shapes.iter().enumerate() {
